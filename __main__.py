@@ -1,4 +1,4 @@
-"""Dockyard: runs a product and all of its operations, as a stack file and a product file describe them."""
+"""The Pulumi program: deploys a product and the tools that operate it, as its product and stack files describe them."""
 
 import pulumi
 
@@ -7,7 +7,7 @@ from components.app.services import AppServices
 from components.backups.restic import BackupSet
 from components.cloudflare.tunnel import CloudflareTunnel
 from components.edge.proxy import EdgeProxy
-from components.logs.pipeline import LogPipeline
+from components.logs.stack import LogPipeline
 from components.monitoring.exporters import ExporterSet
 from components.monitoring.inventory import Inventory
 from components.monitoring.stack import MonitoringStack

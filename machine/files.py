@@ -16,12 +16,16 @@ def write_file(path: Path, content: str | bytes, mode: int = 0o644) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
-    with os.fdopen(handle, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fchmod(handle, mode)
-        os.fsync(handle)
-    Path(draft).replace(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fchmod(handle, mode)
+            os.fsync(handle)
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)  # a full disk must not get fuller at every try
+        raise
 
 
 def write_link(path: Path, target: Path) -> None:

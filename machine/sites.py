@@ -1,4 +1,4 @@
-"""Install Python packages for containers on this machine, because containers may not reach a package index."""
+"""Install Python packages for containers on this machine, because containers may be unable to reach a package index."""
 
 from __future__ import annotations
 

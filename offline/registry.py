@@ -75,16 +75,20 @@ def ensure_registry(work: WorkDir, progress: Progress) -> Registry:
     Raises SetupError when its program is not available or it does not start.
     """
     with locked(work.registry / "lock", lambda _: None):
-        config, pids, port = work.registry / "config.yml", _processes(work), _port(work)
-        registry, settings = Registry(f"127.0.0.1:{port}"), _settings(work, port)
-        if pids and config.read_text() == settings and _answers(registry):
-            return registry
+        config, pids = work.registry / "config.yml", _processes(work)
+        if pids:
+            port = _port(work)
+            registry = Registry(f"127.0.0.1:{port}")
+            if config.read_text() == _settings(work, port) and _answers(registry):
+                return registry
         with progress.step("Local registry") as step:
             # A registry may be running that hangs, or that serves another cache.
             processes.stop(pids, PATIENCE)
             program = host_program(work, "trixie", "docker-registry", "docker-registry", step.say)
+            port = _port(work)  # only now: the stopped one may hold it for a moment longer
+            registry = Registry(f"127.0.0.1:{port}")
             (work.cache / "registry").mkdir(parents=True, exist_ok=True)
-            config.write_text(settings)
+            config.write_text(_settings(work, port))
             log, env = work.logs / "registry.log", {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
             process = processes.spawn([str(program), "serve", str(config)], log, env)
             processes.wait_until(lambda: _answers(registry) or process.poll() is not None, START_TIME)

@@ -43,14 +43,14 @@ Workload = Annotated[str | None, typer.Argument(help="One service or job of the 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
-Place = Annotated[str, typer.Option("--from", help="volume or s3.")]
+Place = Annotated[str, typer.Option("--from", help="Where to read the backup: volume or s3.")]
 
 
 @app.command()
 def up(stack: Stack, service: Workload = None) -> None:
     """Set up what is missing, and deploy a stack as its files describe it.
 
-    With a service: deploy only that one, and the jobs that must run before it; the rest stays as it runs.
+    With a service: deploy only that one, and the jobs that must run before it; everything else stays unchanged.
     """
     raise typer.Exit(deploy.up(WorkDir(), stack, service, Progress()))
 
@@ -73,13 +73,14 @@ def down(
     volumes: Annotated[bool, typer.Option("--volumes", help="Delete the data volumes too.")] = False,
     yes: Yes = False,
     yes_delete_data: Annotated[
-        str, typer.Option(metavar="STACK", help="Do not ask, and delete protected data too.")
+        str,
+        typer.Option(metavar="STACK", help="With --volumes: delete protected data too; the stack's name."),
     ] = "",
 ) -> None:
     """Remove everything that a stack created; its data stays unless --volumes is given.
 
     If data is protected, as in staging and production, --volumes asks for the stack's name.
-    With a service: remove only that one, until the next `up`; the edge proxy is replaced, which takes seconds.
+    With a service: remove only that one; the next `up` creates it again. The edge is down for seconds.
     To remove it for good: services: {NAME: {enabled: false}} in the stack file.
     """
     raise typer.Exit(take_down(WorkDir(), stack, service, Progress(), volumes=volumes, yes=yes, named=yes_delete_data))
@@ -109,7 +110,7 @@ def status(stack: Stack) -> None:
 @app.command()
 def verify(
     stack: Stack,
-    within: Annotated[int, typer.Option(help="Seconds until everything must be healthy.")] = 180,
+    within: Annotated[int, typer.Option(help="Seconds to wait until everything is healthy.")] = 180,
 ) -> None:
     """Check that a stack serves: containers, targets, probes, critical alerts. Exit code 1 if it does not."""
     raise typer.Exit(verify_stack(WorkDir(), stack, Progress(quiet=True), within=within))
@@ -118,10 +119,10 @@ def verify(
 @app.command()
 def drift(
     stack: Stack,
-    fix: Annotated[bool, typer.Option("--fix", help="Repair it, then compare again.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what drifted, then compare again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare what runs with what was declared. Exit code 0, 1 if something drifted, 2 if that is unknown."""
+    """Compare what runs with what was declared. Exit code 0, 1 if something drifted, 2 if it could not be checked."""
     from ops.drift.command import drift as find_drift  # noqa: PLC0415 - what it needs would slow every command
 
     raise typer.Exit(find_drift(WorkDir(), stack, Progress(quiet=True), fix=fix, as_json=as_json))
@@ -131,9 +132,7 @@ def drift(
 def doctor(
     stack: Stack,
     as_json: Json = False,
-    cis: Annotated[
-        bool, typer.Option(help="Check the benchmark too. A deploy need not: it replaces the containers.")
-    ] = True,
+    cis: Annotated[bool, typer.Option(help="Check the CIS benchmark too; before a deploy use --no-cis.")] = True,
 ) -> None:
     """Check machine, Docker engine, settings and containers, also by the CIS Docker Benchmark; change nothing.
 
@@ -148,7 +147,7 @@ def doctor(
 def backup(
     stack: Stack, store: Annotated[str | None, typer.Argument(help="postgres, redis, monitoring; default: all.")] = None
 ) -> None:
-    """Take a backup now. Exit code 1 if one fails; earlier backups stay."""
+    """Take a backup now. Exit code 1 if the backup of a store fails; earlier backups are kept."""
     raise typer.Exit(backup_commands.backup(WorkDir(), stack, store, Progress(quiet=True)))
 
 
@@ -162,9 +161,9 @@ def backups(stack: Stack) -> None:
 def restore(
     stack: Stack,
     file: Annotated[str | None, typer.Argument(help="latest, a name or id of `backups`, or a dump file.")] = None,
-    to: Annotated[str | None, typer.Option("--to", help="The new database.")] = None,
-    swap: Annotated[bool, typer.Option("--swap", help="Then replace the product's database by it.")] = False,
-    at: Annotated[str | None, typer.Option("--at", help="A time: Postgres as it was then.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Name of the new database.")] = None,
+    swap: Annotated[bool, typer.Option("--swap", help="Replace the product's database with it.")] = False,
+    at: Annotated[str | None, typer.Option("--at", help="Restore Postgres to this point in time.")] = None,
     store: Annotated[str, typer.Option(help="postgres or redis.")] = "postgres",
     place: Place = "volume",
     yes: Yes = False,
@@ -187,7 +186,7 @@ def restore(
 def restore_drill(stack: Stack, place: Place = "volume") -> None:
     """Restore the latest backup into a throwaway Postgres, check all of it, and print how long it took.
 
-    Exit code 1 if it cannot be restored, differs from its source, or takes longer than it may.
+    Exit code 1 if it cannot be restored, differs from its source, or exceeds `backups.drill.rto`.
     """
     raise typer.Exit(backup_commands.drill(WorkDir(), stack, Progress(quiet=True), place=place))
 
@@ -204,7 +203,7 @@ def logs(
 
 
 @app.command()
-def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Its name, as in the documentation.")]) -> None:
+def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Name of the secret.")]) -> None:
     """Print one secret of a stack, for instance grafana-admin-password."""
     secrets = show.secrets_of(WorkDir(), stack, Progress(quiet=True))
     if name not in secrets:
@@ -217,7 +216,7 @@ def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Its name, as 
 def alert_test(
     stack: Stack, receiver: Annotated[str | None, typer.Argument(help="One receiver. Default: all.")] = None
 ) -> None:
-    """Send receivers of alerts a message that is marked as a test, and print the results.
+    """Send a test message to the receivers of alerts, and print the results.
 
     Exit code 1 if one of them could not be reached.
     """
@@ -232,11 +231,11 @@ def amtool(context: typer.Context, stack: Stack) -> None:
 
 @app.command()
 def cleanup(
-    older_than: Annotated[str, typer.Option(metavar="DURATION", help="Keep what is younger.")] = "7d",
+    older_than: Annotated[str, typer.Option(metavar="DURATION", help="Keep everything younger.")] = "7d",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result and remove nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Free disk space: Dockyard's images, containers and networks that no stack and no rollback needs; build cache.
+    """Remove Dockyard's unused images, containers, networks and build cache; keep what a rollback needs.
 
     Volumes, and everything that Dockyard did not create, stay.
     """

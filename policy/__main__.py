@@ -18,7 +18,7 @@ from pulumi_policy.proxy import UnknownValueError
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from policy.rules import RULES, Rule
-from runtime.resources import Resource
+from runtime.pulumi_state import Resource
 
 
 def known_values(value: Any) -> Any:

@@ -17,7 +17,7 @@ import yaml
 
 from runtime.guarantees import DOCKER, Guarantee
 from runtime.labels import ENVIRONMENT
-from runtime.resources import CONTAINER, VOLUME, Resource
+from runtime.pulumi_state import CONTAINER, VOLUME, Resource
 
 TUNNEL = "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig"
 
@@ -78,7 +78,7 @@ class Rule:
         return self.guarantee is None or self.guarantee in guarantees
 
     def violations(self, resource: Resource, guarantees: Collection[Guarantee] = DOCKER) -> Iterator[str]:
-        """Yield the violations of a resource of the type, or that the rule cannot be checked."""
+        """Yield the violations; if the runtime lacks the guarantee, yield one that says "not checked"."""
         if self.is_checked(guarantees):
             yield from self.check(resource)
         elif self.guarantee:

@@ -49,6 +49,6 @@ def edge_ports(settings: Settings) -> dict[str, int]:
 
 
 def service_ports(settings: Settings) -> dict[str, int]:
-    """Return service → its port on the app network, on which the edge proxy listens for it."""
+    """Return each service's port on the app network; the edge proxy listens there."""
     services = settings.product.services
     return {name: service.port for name, service in services.items() if service.port is not None}

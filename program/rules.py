@@ -4,7 +4,7 @@ A source differs from a rule file in one thing: an alert declares its number onc
 expression and texts read it as `$threshold`.
 
 Sources are edited as text, field by field, instead of parsed and dumped: PyYAML's dump would change every registered
-file, and ruamel.yaml, which keeps comments and quotes, takes 0.7 s for all files in every preview, this 0.01 s.
+file, and parsing with ruamel.yaml, which keeps comments and quotes, would add 0.7 s to every preview; this adds 0.01 s.
 """
 
 from __future__ import annotations

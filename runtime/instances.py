@@ -13,7 +13,7 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from runtime.labels import SERVICE, STACK, stack_filter
-from runtime.resources import CONTAINER, NETWORK, VOLUME, Resource
+from runtime.pulumi_state import CONTAINER, NETWORK, VOLUME, Resource
 
 DEFAULT_SECONDS = 30
 """Docker's default for the interval and the timeout of a health check."""
@@ -59,7 +59,7 @@ class LiveInstance:
 
     @property
     def check_seconds(self) -> float:
-        """Seconds until the health check has a new result, at most."""
+        """Maximum seconds until the next result of the health check."""
         check = self.container.attrs["Config"].get("Healthcheck") or {}
         # In nanoseconds; 0 means the default.
         return sum((check.get(part) or DEFAULT_SECONDS * 10**9) / 10**9 for part in ("Interval", "Timeout"))

@@ -58,7 +58,7 @@ class PointInTime(Model):
 
 
 class Keep(Model):
-    """Retention: for how many days, weeks and months the last backup is kept."""
+    """Retention: how many daily, weekly and monthly backups are kept."""
 
     daily: int = Field(default=7, ge=0, le=1000)
     weekly: int = Field(default=4, ge=0, le=1000)

@@ -46,7 +46,7 @@ def check_together(stack: Stack, product: Product, images: ImageTable, files: Se
 
 
 def coverage_problems(stack: Stack, product: Product, files: SettingsFiles) -> list[Problem]:
-    """Return the reasons why critical alerts of this environment would not be delivered to everybody or to anybody."""
+    """Return a problem for each receiver that would miss critical alerts, and one if no receiver would get them."""
     return [files.problem(*problem) for problem in critical_coverage_problems(product.alerts, stack.environment)]
 
 

@@ -78,9 +78,9 @@ class Postgres(Model):
 
     @property
     def run_image(self) -> str:
-        """The image that the server runs: with `point_in_time`, the table's image that also contains pgBackRest.
+        """The image that the server runs: with `point_in_time`, the variant with pgBackRest from images.yaml.
 
-        An image of another name must contain pgBackRest itself, as components/pgbackrest/Dockerfile builds it.
+        A custom image must contain pgBackRest itself, as components/pgbackrest/Dockerfile builds it.
         """
         return PITR_IMAGE if self.point_in_time and self.image == "postgres" else self.image
 

@@ -293,7 +293,9 @@ class Images:
     def _remembered_reference(self, name: str, image: Image, answer: Mapping[str, str] | None) -> str | None:
         """Return the reference remembered from an earlier run, None when image, mirror or recipe has changed since."""
         same = answer and answer["of"] == image.reference and answer["mirror"] == (self.mirror or "")
-        return answer["reference"] if answer and same and answer["kit"] in ("", self.kit.digest(name)) else None
+        # Only a record of the kit needs the kit's digest, which needs dpkg.
+        current = answer and same and (not answer["kit"] or answer["kit"] == self.kit.digest(name))
+        return answer["reference"] if answer and current else None
 
     def _remembered(self) -> dict[str, dict[str, str]]:
         try:
@@ -304,7 +306,7 @@ class Images:
     def _remember(self, fetched: Mapping[str, tuple[Image, str]]) -> None:
         entries = self._remembered()
         for name, (image, reference) in fetched.items():
-            digest = self.kit.digest(name)
+            digest = self.kit.digest(name) if reference.startswith("127.0.0.1:") else None
             entries[name] = {
                 "of": image.reference,
                 "mirror": self.mirror or "",

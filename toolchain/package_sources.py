@@ -88,5 +88,5 @@ def _pip() -> dict[str, str]:
 def _output(command: Sequence[str], folder: Path) -> str:
     try:
         return run(command, f"{command[0]} failed", cwd=folder).strip()
-    except SetupError:
+    except (OSError, SetupError):  # such as an `npm` on PATH that nobody may execute
         return ""

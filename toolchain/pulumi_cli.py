@@ -103,7 +103,8 @@ def _from_path(work: WorkDir, say: Say) -> tuple[str, dict[str, Path]]:
         return "", {}
     quiet = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
-        version = subprocess.check_output([program, "version"], env=quiet, text=True, timeout=20).strip()
+        command, silent = [program, "version"], subprocess.DEVNULL
+        version = subprocess.check_output(command, env=quiet, stderr=silent, text=True, timeout=20).strip()
         major, minor = (int(part) for part in version.removeprefix("v").split(".")[:2])
     except (OSError, subprocess.SubprocessError, ValueError):
         say(f"{program} does not print its version: not used")

@@ -26,8 +26,8 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
     other machine. It therefore runs in a temporary folder. Pulumi takes the salt from the state
     (PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER); `work.salts` records it, so that our `pulumi` wrapper removes it from
     the stack file whenever Pulumi writes it there. A stack file with a salt or another secrets provider (a team's) is
-    used unchanged. One that names a KMS key (`secretsprovider:`) without an `encryptedkey:` gets that line: it is the
-    same on every machine and belongs in git.
+    used unchanged. To one that names a KMS key (`secretsprovider:`) without an `encryptedkey:`, Pulumi
+    adds that line: it is the same on every machine and belongs in git.
     Raises SetupError when nothing is configured to decrypt the secrets, or with the last line of Pulumi's error.
     """
     if uses_local_backend(work) and (work.state / f".pulumi/stacks/dockyard/{stack}.json").exists():

@@ -20,7 +20,7 @@ def matcher(label: str, value: str) -> str:
 
 
 def any_matcher(label: str, values: Sequence[str]) -> str:
-    """Return a matcher of any of several plain words, which need no escaping."""
+    """Return a matcher of any of these values, which must not need escaping in a regular expression."""
     return matcher(label, values[0]) if len(values) == 1 else f'{label}=~"{"|".join(values)}"'
 
 

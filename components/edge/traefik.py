@@ -20,7 +20,7 @@ ADMIN = "traefik"
 """Entry point of health, metrics and the writers' check for a loaded file; `traefik healthcheck` requires this name."""
 
 HEALTH_COMMAND = ("traefik", "healthcheck", "--ping", f"--entrypoints.{ADMIN}.address=:{ADMIN_PORT}")
-"""The dating app's health check, which needs the address of the admin entry point."""
+"""The health check; it requires the address of the admin entry point."""
 
 WEB, WEBSECURE = "web", "websecure"
 INTERNAL_PORTS = range(61000, 65536)
@@ -72,7 +72,7 @@ class Upstream:
 
     protocol: Literal["http", "tcp"] = "http"
     internal: bool = True
-    """Whether the edge takes over its name and port on the app network. Tools and stores keep their own names."""
+    """Whether clients on the app network reach it through the edge, under its name: true for services."""
 
     published: int | None = None
     """Port on 127.0.0.1 of the host."""

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from components.logs.collector import MAX_LINE_BYTES, STREAM_LABELS, go_heap_limit
+from components.logs.otel_collector import MAX_LINE_BYTES, STREAM_LABELS, go_heap_limit
 from runtime.base import Instance
 from runtime.context import StackContext
 from runtime.health import wget

@@ -41,7 +41,7 @@ class WalArchive:
 def run_postgres(
     name: str, context: StackContext, config: Postgres, parent: pulumi.Resource, archive: WalArchive | None = None
 ) -> Connection:
-    """Run Postgres with a data volume; health: `pg_isready` (Tumulte's document, the dating app's interval)."""
+    """Run Postgres with a data volume and a health check by `pg_isready`."""
     image = context.image(config.run_image)
     password = secret("postgres-password", f"{name}-password", parent)
     secrets = context.files(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from runtime.resources import Secret
+from runtime.pulumi_state import Secret
 
 UNSET = "not set"
 LONGEST = 80

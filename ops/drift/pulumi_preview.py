@@ -10,7 +10,7 @@ from typing import Any
 
 from ops.drift.findings import UNSET, Finding, Repair, format_value
 from ops.pulumi_cli import PulumiCli
-from runtime.resources import Resource, dependents_of, plain, urn_label
+from runtime.pulumi_state import Resource, dependents_of, plain, urn_label
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """Placeholder of Pulumi's protocol for a value that is known only after an `up`."""

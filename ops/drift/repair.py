@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from ops.drift.findings import DATA_LOST, Finding, Repair
-from runtime.resources import Resource, dependents_of, urn_label
+from runtime.pulumi_state import Resource, dependents_of, urn_label
 
 IN_PLACE = (Repair.UNPAUSE, Repair.RECONNECT, Repair.RENAME)
 """Repairs through the engine's API, without an interruption."""
@@ -33,7 +33,7 @@ class RepairPlan:
 
     @property
     def arguments(self) -> list[str]:
-        """Arguments of the `up`."""
+        """Arguments of the `pulumi up` that repairs."""
         # Dependents use the replaced resource (its name, its files, its list of containers), so they are updated too.
         return [
             "--refresh",

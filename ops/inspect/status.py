@@ -17,7 +17,7 @@ from rich.table import Table
 from machine.progress import SetupError
 from ops.state.snapshot import State
 from runtime.instances import find_instance
-from runtime.resources import Resource
+from runtime.pulumi_state import Resource
 
 STYLES = {"healthy": "green", "running": "green", "done": "dim", "starting": "yellow"}
 WELL = ("healthy", "running", "done")

@@ -148,7 +148,7 @@ def lock_error(stack: str, lock: Lock) -> SetupError:
 
 
 def lock_error_from_output(stack: str, printed: str) -> SetupError | None:
-    """Return that error if Pulumi's output says that the stack is locked, else None."""
+    """Return the error of a locked stack if Pulumi's output says that it is locked, else None."""
     match = PULUMI_LOCK.search(printed) if "the stack is currently locked" in printed else None
     return match and lock_error(stack, Lock("", int(match["pid"]), match["user"], match["host"], match["since"]))
 

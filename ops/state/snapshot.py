@@ -13,7 +13,7 @@ from docker.errors import APIError, NotFound
 from machine.progress import Progress
 from ops.pulumi_cli import PulumiCli
 from runtime.instances import of_stack, remove_created
-from runtime.resources import Resource, Secret
+from runtime.pulumi_state import Resource, Secret
 
 GENERATED = "pulumi-python:dynamic:Resource"
 STACK = "pulumi:pulumi:Stack"

@@ -16,7 +16,7 @@ import docker
 import httpx
 from docker.models.containers import Container
 
-from components.logs.pipeline import LogPipeline
+from components.logs.stack import LogPipeline
 from settings.logs import Logs
 from tests.support.component_stage import ComponentStage
 from tests.support.containers import succeeded

@@ -83,4 +83,4 @@ def test_what_a_stack_says_of_cookies_and_tls_is_understood(root_url: str, secon
     given = {name: value for name, value in environment(Grafana(), root_url).items() if not name.endswith("__FILE")}
     said = read_settings(given)
     assert (said.strict_transport, said.cookie_secure) == (seconds, seconds is not None)
-    assert (said.cookie_samesite, said.anonymous, said.login_form) == ("lax", False, True)
+    assert (said.cookie_samesite, said.anonymous, said.sign_up, said.login_form) == ("lax", False, False, True)

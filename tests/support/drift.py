@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 from ops.drift.docker.view import ComparedResource
-from runtime.resources import CONTAINER, Resource
+from runtime.pulumi_state import CONTAINER, Resource
 from tests.support.checkout import SOURCE
 
 Values = dict[str, Any]

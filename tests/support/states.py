@@ -4,7 +4,7 @@ from typing import Any
 
 from ops.state.snapshot import STACK, State
 from runtime.labels import DATA, VOLUME_KIND
-from runtime.resources import CONTAINER, NETWORK, VOLUME
+from runtime.pulumi_state import CONTAINER, NETWORK, VOLUME
 
 Values = dict[str, Any]
 

@@ -15,7 +15,7 @@ from ops.cleanup import StackInventory, clean
 from ops.crontab import crontab
 from ops.deploy import history
 from ops.pulumi_cli import PulumiCli
-from runtime.resources import CONTAINER
+from runtime.pulumi_state import CONTAINER
 from settings.release import Release
 from tests.support.fake_docker import CREATED, FakeDocker
 

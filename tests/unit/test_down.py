@@ -11,7 +11,7 @@ from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.deploy import data_volumes, down
 from ops.events import RunOutcome
-from runtime.resources import CONTAINER, NETWORK, VOLUME
+from runtime.pulumi_state import CONTAINER, NETWORK, VOLUME
 from settings.names import METRICS_FOLDER
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import container, data_volume, network, state

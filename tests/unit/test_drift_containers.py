@@ -7,7 +7,7 @@ import pytest
 from ops.drift.docker import resources
 from ops.drift.docker.fields import CONTAINER_FIELDS, NOT_READ
 from ops.drift.findings import Repair
-from runtime.resources import MARK, MARKED_SECRET, Secret, plain
+from runtime.pulumi_state import MARK, MARKED_SECRET, Secret, plain
 from tests.support.drift import INSPECTED, SCHEMA, changed, container, declared
 
 CONFIG, HOST = "Config", "HostConfig"

@@ -9,7 +9,7 @@ from ops.drift.docker import files
 from ops.drift.findings import Repair
 from runtime.config_files import _script, pack
 from runtime.manifest import TARGET, StagedFiles, script_digest
-from runtime.resources import VOLUME, Secret
+from runtime.pulumi_state import VOLUME, Secret
 from settings.names import PACKED, STAGE
 from tests.support.drift import declared
 from tests.support.fake_docker import FakeDocker

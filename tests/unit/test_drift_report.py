@@ -14,7 +14,7 @@ from ops.drift.docker.fields import NETWORK_FIELDS, VOLUME_FIELDS
 from ops.drift.docker.repair import repair_in_place
 from ops.drift.findings import Finding, Repair
 from ops.drift.report import DriftReport
-from runtime.resources import MARK, MARKED_SECRET, NETWORK, VOLUME, Secret, urn_label
+from runtime.pulumi_state import MARK, MARKED_SECRET, NETWORK, VOLUME, Secret, urn_label
 from tests.support import states
 from tests.support.checkout import SOURCE
 from tests.support.drift import ID, SCHEMA, URN, declared, only

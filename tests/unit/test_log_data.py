@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ops.deploy.data_volumes import leave_other_stores_data
-from runtime.resources import VOLUME
+from runtime.pulumi_state import VOLUME
 from settings.logs import Logs
 from tests.support.states import resource, state
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from components.logs.collector import collector_config, log_receiver
 from components.logs.multiline import LINE_BOUNDARY, entry_start
+from components.logs.otel_collector import collector_config, log_receiver
 from components.logs.parsing import LEVELS, statements
 from components.logs.redaction import NAMED_SECRETS, REDACTED, redactions
 

@@ -5,7 +5,7 @@ import yaml
 from pydantic import ValidationError
 
 from components.logs.loki import loki_config
-from components.logs.pipeline import LogPipeline
+from components.logs.stack import LogPipeline
 from settings.logs import Logs
 from tests.support.recording import record
 

@@ -11,7 +11,7 @@ from machine.workdir import WorkDir
 from ops.events import EventFollower
 from ops.ports import check_ports, claim_port_offset
 from ops.state.snapshot import GENERATED
-from runtime.resources import CONTAINER, VOLUME
+from runtime.pulumi_state import CONTAINER, VOLUME
 from tests.support.states import data_volume, resource, state
 
 URN = "urn:pulumi:dev::dockyard::dockyard:app_services:AppServices$docker:index/container:Container::shop-app-web"

@@ -11,7 +11,7 @@ from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.deploy.up import _jobs_to_rerun
 from ops.state.releases import running_release, use, with_jobs, with_service, without_service, workload_images
-from runtime.resources import CONTAINER
+from runtime.pulumi_state import CONTAINER
 from settings.loader import load, read_stack_file
 from settings.release import VARIABLE
 from tests.support.states import resource, stack_outputs, state

@@ -10,7 +10,7 @@ from ops.deploy.restart import in_order, restart_each
 from ops.inspect.logs import tail_unhealthy
 from ops.inspect.status import format_uptime, format_usage, instance_statuses, of_service, wait_until_settled
 from runtime.instances import used_memory
-from runtime.resources import MARK, MARKED_SECRET
+from runtime.pulumi_state import MARK, MARKED_SECRET
 from tests.support import states
 from tests.support.clock import FakeClock
 from tests.support.fake_docker import FakeDocker

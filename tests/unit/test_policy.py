@@ -7,7 +7,7 @@ import pytest
 
 from policy.rules import RULES, TUNNEL
 from runtime.guarantees import DOCKER, Guarantee
-from runtime.resources import CONTAINER, VOLUME, Resource
+from runtime.pulumi_state import CONTAINER, VOLUME, Resource
 from tests.support.shipped import STACKS, recorded_stack
 from tests.unit.exposure import EVERYWHERE
 

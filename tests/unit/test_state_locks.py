@@ -15,7 +15,7 @@ from ops.run_notes import noted_run
 from ops.state.locks import lock_error_from_output, lock_holder, locks, refuse_moved, settle_locks
 from ops.state.snapshot import remove_begun, remove_strays
 from ops.state.store import FileStore
-from runtime.resources import CONTAINER, NETWORK, VOLUME
+from runtime.pulumi_state import CONTAINER, NETWORK, VOLUME
 from tests.support import states
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import resource

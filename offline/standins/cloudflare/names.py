@@ -57,10 +57,10 @@ def differences(old: Any, new: Any, path: str = "") -> dict[str, Kind]:
 
 
 def shaped_like(inputs: Any, real: Any, *, strict: bool = False) -> Any:
-    """Return the real values of the fields that the inputs contain.
+    """Reduce the API's answer to the fields that the inputs set.
 
-    The API fills in defaults and facts that the inputs omit; those are no drift. With `strict`, every such field with a
-    value (see `has_value`) is drift. A list of another length is drift.
+    Other fields, such as defaults, are no drift, unless `strict` is set and they have a value (see `has_value`). A list
+    of another length is drift.
     """
     if isinstance(inputs, dict) and isinstance(real, dict):
         shaped = {

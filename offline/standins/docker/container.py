@@ -29,7 +29,7 @@ OPERATION_TIMEOUT = 20 * 60
 
 
 class Container(DockerObject):
-    """A container. Its errors have the words of the official plugin."""
+    """A container. Its error messages equal those of the official plugin."""
 
     path, inspect_suffix = "/containers", "/json"
 

@@ -85,7 +85,7 @@ def _merged(entry: Field, before: Any, value: Any, refreshed: bool) -> Any:
 
 
 def stored_state(schema: ResourceSchema, outputs: Properties, *, created: bool = False) -> Properties:
-    """Return a state as Pulumi stores it, with the delta that the bridge needs to restore Terraform's own form.
+    """Return a state as Pulumi stores it, with the raw-state delta from which the bridge rebuilds Terraform's state.
 
     Right after a create, a computed block that the provider did not fill in is null; later it is empty.
     """

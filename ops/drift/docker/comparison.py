@@ -15,7 +15,7 @@ from ops.drift.docker.view import ComparedResource
 from ops.drift.findings import Finding
 from runtime.instances import parse_time
 from runtime.labels import PRODUCT, STACK
-from runtime.resources import Resource
+from runtime.pulumi_state import Resource
 
 AT_ONCE = 16
 

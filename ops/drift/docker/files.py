@@ -23,7 +23,7 @@ from docker.errors import APIError, NotFound
 from ops.drift.findings import Finding, Repair
 from runtime.labels import CONFIG_HASH
 from runtime.manifest import TARGET, script_digest
-from runtime.resources import Resource, Secret
+from runtime.pulumi_state import Resource, Secret
 from settings.names import PACKED, STAGE
 
 FOLDER_MODE, FOLDER_OWNER = 0o755, (0, 0)

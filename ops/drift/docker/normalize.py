@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runtime.resources import Secret
+from runtime.pulumi_state import Secret
 
 MIB = 1 << 20
 NANO = 10**9

@@ -10,7 +10,7 @@ from docker.errors import NotFound
 from machine.progress import Progress
 from ops.drift.findings import Repair
 from ops.drift.repair import RepairPlan
-from runtime.resources import Resource
+from runtime.pulumi_state import Resource
 
 
 def repair_in_place(

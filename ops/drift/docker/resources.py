@@ -9,7 +9,7 @@ from typing import Any
 from ops.drift.docker.fields import CONTAINER_FIELDS, NETWORK_FIELDS, VOLUME_FIELDS, Difference
 from ops.drift.docker.view import ComparedResource
 from ops.drift.findings import DATA_LOST, Finding, Repair
-from runtime.resources import Resource
+from runtime.pulumi_state import Resource
 
 MISSING = "gone"
 ENDED = "ended well"

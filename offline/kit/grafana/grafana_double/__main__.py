@@ -18,7 +18,6 @@ from .settings import SettingsError, read_settings
 from .yamlfiles import ProvisioningError
 
 DATA = Path("/var/lib/grafana")
-PORT = 3000
 
 
 def leave_database(folder: Path) -> None:
@@ -49,8 +48,7 @@ def main() -> int:
         logging.getLogger("server").error("Startup failed", extra={"fields": {"error": error}})
         return 1
     # log_config=None: uvicorn logs like everything else. No access log, as in Grafana's defaults.
-    address = "0.0.0.0"  # noqa: S104 - Grafana's default; the container decides what is published
-    uvicorn.run(build(settings, library), host=address, port=PORT, log_config=None, access_log=False)
+    uvicorn.run(build(settings, library), host=settings.address, port=settings.port, log_config=None, access_log=False)
     return 0
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from html import escape
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .api import forward, library
+from .api import client, library
 from .datasources import ALERTMANAGER, DataSource
-from .pages import page, table
+from .pages import page
+from .queries import QueryError, ask
 
 PATHS = re.compile(r"alerts(/groups)?|silences|silence/[\w-]+|status|receivers")
 """Paths that Grafana's pages request from an Alertmanager of the Prometheus implementation."""
@@ -24,10 +24,22 @@ OPERATORS = re.compile(r"=~|!~|!=|=")
 async def alertmanager(request: Request) -> Response:
     """`/api/alertmanager/{uid}/api/v2/{path}`: forward the requests of Grafana's pages to the Alertmanager."""
     source = _named(request, "uid", request.path_params["uid"])
-    path = request.path_params["path"]
-    if not PATHS.fullmatch(path):
+    if not PATHS.fullmatch(request.path_params["path"]):
         raise HTTPException(404, "Not found")
-    return await forward(request, source, f"/api/v2/{path}")
+    try:
+        answer = await ask(
+            client(request),
+            source,
+            request.method,
+            f"/api/v2/{request.path_params['path']}",
+            params=request.query_params.multi_items(),
+            content=await request.body(),
+            headers={"content-type": "application/json"},
+        )
+    except QueryError as error:
+        return JSONResponse({"message": str(error)}, status_code=error.status)
+    kind = answer.headers.get("content-type", "application/json")
+    return Response(answer.content, answer.status_code, headers={"content-type": kind})
 
 
 async def new_silence(request: Request) -> Response:
@@ -37,15 +49,24 @@ async def new_silence(request: Request) -> Response:
     an error, and the first matcher of a label counts.
     """
     source = _named(request, "name", request.query_params.get("alertmanager", ""))
-    rows: dict[str, Iterable[str]] = {}
+    matchers: dict[str, tuple[str, str]] = {}
     for matcher in request.query_params.getlist("matcher"):
         operator = OPERATORS.search(matcher)
-        label = matcher[: operator.start()].strip() if operator else ""
-        if not operator or not label:
+        if matcher.strip() and not (operator and matcher[: operator.start()].strip()):
             return page("Something went wrong", f'<p class="error">Invalid matcher: {escape(matcher)}</p>', 400)
-        rows.setdefault(label, map(escape, (label, operator[0], matcher[operator.end() :])))
-    about = f"<p>Alertmanager: {escape(source.name)} at {escape(source.url)}.</p>"
-    return page("Silence alert rule", about + table(("Label", "Operator", "Value"), rows.values()))
+        if operator:
+            label, value = matcher[: operator.start()].strip(), matcher[operator.end() :]
+            matchers.setdefault(label, (operator[0], value))
+    rows = "".join(
+        f"<tr><td>{escape(label)}</td><td>{escape(operator)}</td><td>{escape(value)}</td></tr>"
+        for label, (operator, value) in matchers.items()
+    )
+    comment = escape(request.query_params.get("comment", ""))
+    return page(
+        "Silence alert rule",
+        f"<p>Alertmanager: {escape(source.name)} at {escape(source.url)}. {comment}</p>"
+        f"<table><tr><th>Label</th><th>Operator</th><th>Value</th></tr>{rows}</table>",
+    )
 
 
 def _named(request: Request, key: str, value: str) -> DataSource:

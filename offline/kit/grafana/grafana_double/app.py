@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
+from prometheus_client import Gauge, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import alerting, api, pages
-from .auth import Door
+from . import VERSION, alerting, api, pages
+from .auth import Door, RequireLogin, StrictTransport
 from .library import Library
-from .meters import count_library, count_request
+from .meters import CountRequests, Meters
 from .queries import new_client
 from .settings import Settings
 
@@ -31,24 +30,6 @@ LOG = logging.getLogger("http.server")
 def build(settings: Settings, library: Library, client: httpx.AsyncClient | None = None) -> Starlette:
     """Return the application for a loaded library; tests pass their own client."""
     door = Door(settings)
-    routes = [*api.ROUTES, *alerting.ROUTES, *pages.ROUTES, Route("/metrics", metrics)]
-    handlers: dict[object, str] = {
-        route.endpoint: route.path.replace("{", ":").replace("}", "") for route in reversed(routes)
-    }
-
-    async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        """Refuse requests without access, count all but scrapes by route, and add the HSTS header."""
-        began, status = time.monotonic(), 500
-        try:
-            response = door.refusal(request) or await call_next(request)
-            status = response.status_code
-        finally:
-            if request.url.path != "/metrics":
-                handler = handlers.get(request.scope.get("endpoint"), "unknown")
-                count_request(handler, status, request.method, time.monotonic() - began)
-        if settings.strict_transport is not None:
-            response.headers["strict-transport-security"] = f"max-age={settings.strict_transport}"
-        return response
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -57,21 +38,22 @@ def build(settings: Settings, library: Library, client: httpx.AsyncClient | None
         watcher.cancel()
         await app.state.client.aclose()
 
+    meters = Meters()
+    routes = [*api.ROUTES, *alerting.ROUTES, *pages.ROUTES]
+    if settings.metrics:
+        routes.append(Route("/metrics", _metrics(library, meters)))
+    middleware = [Middleware(CountRequests, meters=meters, routes=routes), Middleware(RequireLogin, door=door)]
+    if settings.strict_transport is not None:
+        middleware.insert(0, Middleware(StrictTransport, seconds=settings.strict_transport))
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
+        middleware=middleware,
         exception_handlers={HTTPException: _error},
         lifespan=lifespan,
     )
-    app.state.settings, app.state.library, app.state.door = settings, library, door
+    app.state.settings, app.state.library, app.state.door, app.state.meters = settings, library, door, meters
     app.state.client = client or new_client()
-    count_library(library)
     return app
-
-
-async def metrics(request: Request) -> Response:
-    """`GET /metrics`."""
-    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 async def _watch(library: Library) -> None:
@@ -85,6 +67,31 @@ async def _watch(library: Library) -> None:
 
 
 async def _error(request: Request, error: Exception) -> Response:
-    """Answer with an error of a handler, or of a data source, in Grafana's shape."""
-    detail, status = getattr(error, "detail", "Internal server error"), getattr(error, "status_code", 500)
-    return JSONResponse({"message": detail}, status_code=status)
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    message = error.detail if isinstance(error, HTTPException) else "Internal server error"
+    return JSONResponse({"message": message}, status_code=status)
+
+
+def _metrics(library: Library, meters: Meters) -> Callable[[Request], Awaitable[Response]]:
+    registry = meters.registry
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    build_info = Gauge(
+        "grafana_build_info",
+        "A metric with a constant '1' value labeled by version, edition and revision of the double",
+        ["version", "revision", "edition"],
+        registry=registry,
+    )
+    build_info.labels(version=VERSION, revision="double", edition="double").set(1)
+    counts = {
+        "grafana_stat_totals_dashboard": ("total amount of dashboards", lambda: len(library.dashboards)),
+        "grafana_stat_total_datasources": ("total amount of data sources", lambda: len(library.data_sources)),
+        "grafana_double_problems": ("what Grafana would have refused", lambda: len(library.problems)),
+    }
+    for name, (words, count) in counts.items():
+        Gauge(name, words, registry=registry).set_function(count)
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    return metrics

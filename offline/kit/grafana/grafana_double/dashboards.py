@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .yamlfiles import ProvisioningError, entries
+from .yamlfiles import ProvisioningError, expand, mappings, yaml_files
 
 LOG = logging.getLogger("provisioning.dashboard")
 
@@ -22,11 +23,11 @@ class Provider:
 
     name: str
     path: Path
-    folder: str
-    """Title of the folder that its dashboards are listed in."""
-
-    interval: float
-    """Seconds between two reads of the path."""
+    folder: str = ""
+    folder_uid: str = ""
+    folders_from_files: bool = False
+    interval: float = 10.0
+    """Seconds between two reads of the folder."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,14 @@ class Dashboard:
     title: str
     model: dict[str, Any]
     file: Path
-    folder: str
+    provider: str
+    folder: str = ""
+    folder_uid: str = ""
 
     @property
-    def url(self) -> str:
-        """The path of its page."""
-        slug = re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "-"
-        return f"/d/{self.uid}/{slug}"
+    def slug(self) -> str:
+        """The title as it appears in the URL."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "-"
 
     @property
     def tags(self) -> list[str]:
@@ -53,7 +55,7 @@ class Dashboard:
 
 @dataclass
 class Loaded:
-    """The result of reading the files: dashboards by uid, and the errors that Grafana would log."""
+    """The result of reading the folders: dashboards by uid, and the errors that Grafana would log."""
 
     dashboards: dict[str, Dashboard] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -65,21 +67,41 @@ class Loaded:
         self.problems.append(f"{message} ({details})" if details else message)
 
 
-def load_providers(folder: Path) -> list[Provider]:
+def load_providers(folder: Path, environment: Mapping[str, str] = os.environ) -> list[Provider]:
     """Return the providers. Raises ProvisioningError for configuration with which Grafana does not start."""
+    if not folder.is_dir():
+        LOG.error("can't read dashboard provisioning files from directory", extra={"fields": {"path": folder}})
+        return []
     providers: dict[str, Provider] = {}
-    for file, entry in entries(folder, "providers"):
-        name, kind = str(entry.get("name") or ""), entry.get("type") or "file"
-        path = (entry.get("options") or {}).get("path")
-        if kind != "file":
-            raise ProvisioningError(f"{file}: provider {name!r}: type {kind} is not supported")
-        if not isinstance(path, str) or not path:
-            raise ProvisioningError(f"{file}: provider {name!r}: failed to load dashboards, path param is not a string")
-        if name in providers:
-            raise ProvisioningError(f"{file}: provisioner name {name!r} is not unique")
-        interval = float(entry.get("updateIntervalSeconds") or 10)
-        providers[name] = Provider(name, Path(path), str(entry.get("folder") or "General"), interval)
+    for path, document in yaml_files(folder):
+        for entry in mappings(document, "providers", path.name):
+            provider = _provider(expand(entry, environment), path.name)
+            if provider.name in providers:
+                raise ProvisioningError(f"{path.name}: provisioner name {provider.name!r} is not unique")
+            providers[provider.name] = provider
     return list(providers.values())
+
+
+def _provider(entry: dict[str, Any], where: str) -> Provider:
+    name = str(entry.get("name") or "")
+    kind = entry.get("type") or "file"
+    if kind != "file":
+        raise ProvisioningError(f"{where}: provider {name!r}: type {kind} is not supported")
+    options = entry.get("options")
+    path = options.get("path") if isinstance(options, dict) else None
+    if not isinstance(path, str) or not path:
+        raise ProvisioningError(f"{where}: provider {name!r}: failed to load dashboards, path param is not a string")
+    from_files = bool(isinstance(options, dict) and options.get("foldersFromFilesStructure"))
+    folder = str(entry.get("folder") or "")
+    if from_files and (folder or entry.get("folderUid")):
+        raise ProvisioningError(
+            f"{where}: provider {name!r}: 'folder' and 'folderUID' should be empty using 'foldersFromFilesStructure'"
+        )
+    try:
+        interval = float(entry.get("updateIntervalSeconds") or 10)
+    except (TypeError, ValueError):
+        raise ProvisioningError(f"{where}: provider {name!r}: updateIntervalSeconds must be a number") from None
+    return Provider(name, Path(path), folder, str(entry.get("folderUid") or ""), from_files, interval)
 
 
 def load_dashboards(providers: list[Provider]) -> Loaded:
@@ -94,40 +116,63 @@ def load_dashboards(providers: list[Provider]) -> Loaded:
     for provider in providers:
         if not provider.path.is_dir():
             loaded.complain("Cannot read directory", path=provider.path, provider=provider.name)
-        for path in sorted(provider.path.rglob("*.json")):
-            # Hidden folders contain other versions of a mounted configuration.
-            if any(part.startswith(".") for part in path.relative_to(provider.path).parts[:-1]):
+            continue
+        for path in _json_files(provider.path):
+            dashboard = _read(path, provider, loaded)
+            if dashboard is None:
                 continue
-            try:
-                dashboard = _read(path, provider.folder)
-            except (OSError, ValueError) as error:
-                loaded.complain("failed to load dashboard from", file=path, error=error)
-                continue
-            title = (dashboard.folder, dashboard.title)
             if first := loaded.dashboards.get(dashboard.uid):
                 loaded.complain("the same UID is used more than once", uid=dashboard.uid, file=path, kept=first.file)
-            elif title in titles:
-                message = "dashboard title is not unique in folder"
-                loaded.complain(message, title=dashboard.title, file=path, kept=titles[title])
+            elif first_path := titles.get((dashboard.folder, dashboard.title)):
+                loaded.complain(
+                    "dashboard title is not unique in folder", title=dashboard.title, file=path, kept=first_path
+                )
             else:
                 loaded.dashboards[dashboard.uid] = dashboard
-                titles[title] = path
+                titles[dashboard.folder, dashboard.title] = path
     return loaded
 
 
-def _read(path: Path, folder: str) -> Dashboard:
-    """Return a file's dashboard. Raises OSError or ValueError for one that Grafana refuses."""
-    model = json.loads(path.read_text())
+def _json_files(folder: Path) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            # Hidden folders contain other versions of a mounted configuration.
+            if not entry.name.startswith("."):
+                yield from _json_files(entry)
+        elif entry.suffix == ".json":
+            yield entry
+
+
+def _read(path: Path, provider: Provider, loaded: Loaded) -> Dashboard | None:
+    try:
+        model = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        loaded.complain("failed to load dashboard from", file=path, error=error)
+        return None
     title = model.get("title") if isinstance(model, dict) else None
     if not isinstance(title, str) or not title.strip():
-        raise ValueError("Dashboard title cannot be empty")
+        loaded.complain("failed to load dashboard from", file=path, error="Dashboard title cannot be empty")
+        return None
     # Grafana generates a random uid when it is missing; a hash of the path gives a stable one.
     uid = str(model.get("uid") or "") or hashlib.sha256(str(path).encode()).hexdigest()[:14]
+    refusal = _refusal(uid, title)
+    if refusal:
+        loaded.complain("failed to save dashboard", file=path, error=refusal)
+        return None
+    folder, folder_uid = provider.folder, provider.folder_uid
+    if provider.folders_from_files and path.parent != provider.path:
+        folder, folder_uid = path.parent.name, ""
+    if folder and not folder_uid:
+        folder_uid = hashlib.sha256(folder.encode()).hexdigest()[:14]
+    return Dashboard(uid, title, model | {"uid": uid}, path, provider.name, folder, folder_uid)
+
+
+def _refusal(uid: str, title: str) -> str:
+    if len(title) > 5000:
+        return "Dashboard title cannot contain more than 5 000 characters"
     if len(uid) > 40:
-        raise ValueError("uid too long, max 40 characters")
-    if not re.fullmatch(r"[a-zA-Z0-9_-]+", uid):
-        raise ValueError("uid contains illegal characters")
-    return Dashboard(uid, title, model | {"uid": uid}, path, folder)
+        return "uid too long, max 40 characters"
+    return "" if re.fullmatch(r"[a-zA-Z0-9_-]+", uid) else "uid contains illegal characters"
 
 
 def panels(model: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -138,9 +183,3 @@ def panels(model: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 yield from panels(panel)
             else:
                 yield panel
-
-
-def targets(panel: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a panel's queries, each with the data source that it asks: its own, or the panel's."""
-    listed = [target for target in panel.get("targets") or [] if isinstance(target, dict)]
-    return [{**target, "datasource": target.get("datasource") or panel.get("datasource")} for target in listed]

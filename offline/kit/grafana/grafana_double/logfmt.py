@@ -17,9 +17,10 @@ class Logfmt(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         pairs: dict[str, object] = {
             "logger": record.name,
-            "t": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "t": moment,
             "level": LEVELS.get(record.levelname, record.levelname.lower()),
             "msg": record.getMessage(),
             **getattr(record, "fields", {}),

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
 from html import escape
 from typing import Any
 from urllib.parse import parse_qs
 
+import httpx
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from . import NOTICE, VERSION
-from .api import client, library
-from .auth import COOKIE, SESSION_SECONDS, Door
-from .dashboards import Dashboard, panels, targets
-from .library import variables
-from .meters import count_failed_login
+from .api import client, library, meters
+from .auth import COOKIE, SESSION_SECONDS, Door, refused
+from .dashboards import Dashboard, panels
+from .library import Library, variables
 from .queries import QueryError, legend, run
-from .settings import Settings
 from .timing import Span, moment
 from .values import format_value
 
@@ -35,52 +33,52 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
 }
-MAX_LINES = 20
+MOST_LINES = 20
 """Series or log lines shown for one query."""
 
 
 def page(title: str, body: str, status: int = 200, refresh: int = 0) -> HTMLResponse:
     """Return one page, which says that this is a double. `body` must be escaped already."""
-    reload = f'<meta http-equiv="refresh" content="{refresh}">' if refresh else ""
+    again = f'<meta http-equiv="refresh" content="{refresh}">' if refresh else ""
     text = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} · Grafana double</title>'
-        f"{reload}<style>{STYLE}</style></head><body>"
+        f"{again}<style>{STYLE}</style></head><body>"
         f'<p class="double"><strong>Grafana double.</strong> {NOTICE} Version {VERSION}.</p>'
         f"<h1>{escape(title)}</h1>{body}</body></html>"
     )
     return HTMLResponse(text, status, headers=HEADERS)
 
 
-def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table. The cells must be escaped already."""
-    cells = [f"<th>{heading}</th>" for heading in headings]
-    lines = [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
-    return f"<table><tr>{''.join(cells)}</tr>{''.join(lines)}</table>"
-
-
 async def front(request: Request) -> Response:
     """`/`: the dashboards, the data sources, and their problems."""
     loaded = library(request)
-    boards = [
-        (f'<a href="{board.url}">{escape(board.title)}</a>', escape(board.folder), escape(", ".join(board.tags)))
+    boards = "".join(
+        f'<tr><td><a href="/d/{board.uid}/{board.slug}">{escape(board.title)}</a></td>'
+        f"<td>{escape(board.folder or 'General')}</td><td>{escape(', '.join(board.tags))}</td></tr>"
         for board in sorted(loaded.dashboards.values(), key=lambda board: board.title)
-    ]
-    sources = [
-        map(escape, (f"{source.name}{' (default)' * source.is_default}", source.type, source.uid, source.url))
+    )
+    sources = "".join(
+        f"<tr><td>{escape(source.name)}{' (default)' if source.is_default else ''}</td>"
+        f"<td>{escape(source.type)}</td><td>{escape(source.uid)}</td><td>{escape(source.url)}</td></tr>"
         for source in loaded.data_sources
-    ]
+    )
     problems = "".join(f'<li class="error">{escape(problem)}</li>' for problem in loaded.problems)
-    body = table(("Dashboard", "Folder", "Tags"), boards)
-    body += f"<h2>Data sources</h2>{table(('Name', 'Type', 'Uid', 'Address'), sources)}"
-    return page("Dashboards", body + (f"<h2>Problems</h2><ul>{problems}</ul>" if problems else ""))
+    return page(
+        "Dashboards",
+        f"<table><tr><th>Dashboard</th><th>Folder</th><th>Tags</th></tr>{boards}</table>"
+        f"<h2>Data sources</h2><table><tr><th>Name</th><th>Type</th><th>Uid</th><th>Address</th></tr>{sources}</table>"
+        + (f"<h2>Problems</h2><ul>{problems}</ul>" if problems else ""),
+    )
 
 
 async def board(request: Request) -> Response:
     """`/d/{uid}`: each panel's title and the current values of its queries."""
-    dashboard = library(request).dashboards.get(request.path_params["uid"])
+    loaded = library(request)
+    dashboard = loaded.dashboards.get(request.path_params["uid"])
     if not dashboard:
         return page("Dashboard not found", '<p><a href="/">All dashboards</a></p>', status=404)
-    rows = await asyncio.gather(*(_panel(request, dashboard, panel) for panel in panels(dashboard.model)))
+    data_panels = list(panels(dashboard.model))
+    rows = await asyncio.gather(*(_panel(loaded, client(request), dashboard, panel) for panel in data_panels))
     about = escape(str(dashboard.model.get("description") or ""))
     return page(
         dashboard.title,
@@ -90,12 +88,13 @@ async def board(request: Request) -> Response:
     )
 
 
-async def _panel(request: Request, dashboard: Dashboard, panel: dict[str, Any]) -> str:
-    """Return the table rows of one panel: a row for each series."""
+async def _panel(loaded: Library, http: httpx.AsyncClient, dashboard: Dashboard, panel: dict[str, Any]) -> str:
     defaults = (panel.get("fieldConfig") or {}).get("defaults") or {}
+    targets = [target for target in panel.get("targets") or [] if isinstance(target, dict)]
     lines: list[tuple[str, str, str]] = []
-    for target in targets(panel):
-        lines += await _lines(request, dashboard, target, defaults)
+    for target in targets:
+        if not target.get("hide"):
+            lines += await _lines(loaded, http, dashboard, panel, target, defaults)
     if not lines:
         lines = [("", str(defaults.get("noValue") or "No data"), "v")]
     title = escape(str(panel.get("title") or ""))
@@ -106,40 +105,51 @@ async def _panel(request: Request, dashboard: Dashboard, panel: dict[str, Any]) 
 
 
 async def _lines(
-    request: Request, dashboard: Dashboard, target: dict[str, Any], defaults: dict[str, Any]
+    loaded: Library,
+    http: httpx.AsyncClient,
+    dashboard: Dashboard,
+    panel: dict[str, Any],
+    target: dict[str, Any],
+    defaults: dict[str, Any],
 ) -> list[tuple[str, str, str]]:
     """Return name, current value and style of each series of one query."""
-    source = library(request).source_of(target["datasource"], dashboard.model)
+    source = loaded.source_of(target.get("datasource") or panel.get("datasource"), dashboard.model)
     expr = substitute_variables(str(target.get("expr") or ""), dashboard.model)
     if source is None:
         return [(expr, "Datasource was not found", "error")]
-    span, kind = Span(moment("now-1h"), moment("now")), str(target.get("queryType") or "")
+    now = moment("now")
     try:
-        answer = await run(client(request), source, expr, span, instant=True, kind=kind)
+        answer = await run(
+            http, source, expr, Span(now - 3600, now), instant=True, kind=str(target.get("queryType") or "")
+        )
     except QueryError as error:
-        return [(expr, error.detail, "error")]
+        return [(expr, str(error), "error")]
     template = str(target.get("legendFormat") or "")
     lines = [
         (legend(template, series.labels, expr), format_value(series.values[-1], defaults), "v")
         for series in answer.series
         if series.values
     ]
-    return lines[:MAX_LINES]
+    return lines[:MOST_LINES]
 
 
 def substitute_variables(expr: str, model: dict[str, Any]) -> str:
-    """Replace a dashboard's variables (`$name`, `${name}`, `${name:format}`) by their current values."""
+    """Replace a dashboard's variables (`$name`, `${name}`, `[[name]]`) by their default values."""
     for variable in variables(model):
-        value = (variable.get("current") or {}).get("value")
+        current = variable.get("current")
+        value = current.get("value") if isinstance(current, dict) else None
+        if value is None and variable.get("type") in {"constant", "textbox", "custom"}:
+            value = str(variable.get("query") or "").split(",")[0]
         if isinstance(value, list):
             value = "|".join(str(part) for part in value)
-        if value == "$__all":
-            value = variable.get("allValue") or ".*"
+        if value in {"$__all", "All"}:
+            value = str(variable.get("allValue") or ".*")
         if value is not None:
             name = re.escape(str(variable.get("name")))
+            text = str(value)
+            pattern = rf"\$\{{{name}(?::\w+)?\}}|\[\[{name}\]\]|\${name}\b"
             # A backslash in the value must stay one.
-            text = str(value).replace("\\", r"\\")
-            expr = re.sub(rf"\$\{{{name}(?::\w+)?\}}|\${name}\b", text, expr)
+            expr = re.sub(pattern, text.replace("\\", r"\\"), expr)
     return expr
 
 
@@ -151,21 +161,32 @@ FORM = (
 
 
 async def login(request: Request) -> Response:
-    """`/login`: the form on GET; a log-in by it on POST."""
-    settings: Settings = request.app.state.settings
-    door: Door = request.app.state.door
-    title = "Welcome to the Grafana double"
-    if not settings.login_form:
+    """`/login`: the form on GET; a login on POST, by form or by JSON as Grafana's own page sends it."""
+    if not request.app.state.settings.login_form:
         text = "<p>The log-in by name and password is switched off; of identity providers the double knows nothing.</p>"
-        return page(title, text, 401 if request.method == "POST" else 200)
+        return page("Welcome to the Grafana double", text, 401 if request.method == "POST" else 200)
     if request.method != "POST":
-        return page(title, FORM)
-    form = parse_qs((await request.body()).decode(errors="replace"))
-    user, password = (form.get(field, [""])[0] for field in ("user", "password"))
+        return page("Welcome to the Grafana double", FORM)
+    door: Door = request.app.state.door
+    as_json = request.headers.get("content-type", "").startswith("application/json")
+    try:
+        if as_json:
+            credentials = await request.json()
+            user, password = str(credentials["user"]), str(credentials["password"])
+        else:
+            form = parse_qs((await request.body()).decode())
+            user, password = form.get("user", [""])[0], form.get("password", [""])[0]
+    except (ValueError, KeyError, TypeError):
+        return refused(400, "bad login data", "bad-request")
     if not door.password_matches(user, password):
-        count_failed_login()
-        return page(title, f'<p class="error">Invalid username or password</p>{FORM}', 401)
-    answer = RedirectResponse("/", 303)
+        meters(request).login_failed()
+        if as_json:
+            return refused(401, "Invalid username or password", "password-auth.failed")
+        return page("Welcome to the Grafana double", f'<p class="error">Invalid username or password</p>{FORM}', 401)
+    answer: Response = (
+        JSONResponse({"message": "Logged in", "redirectUrl": "/"}) if as_json else RedirectResponse("/", 303)
+    )
+    settings = request.app.state.settings
     secure, samesite = settings.cookie_secure, settings.cookie_samesite
     answer.set_cookie(COOKIE, door.open_session(), SESSION_SECONDS, httponly=True, samesite=samesite, secure=secure)
     return answer
@@ -181,6 +202,7 @@ async def logout(request: Request) -> Response:
 
 ROUTES = [
     Route("/", front),
+    Route("/dashboards", front),
     Route("/d/{uid}", board),
     Route("/d/{uid}/{slug}", board),
     Route("/login", login, methods=["GET", "POST"]),

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-SAMESITE: dict[str, Literal["lax", "strict", "none"]] = {"lax": "lax", "strict": "strict", "none": "none"}
 
 
 class SettingsError(Exception):
@@ -20,12 +17,17 @@ class Settings:
 
     admin_user: str = "admin"
     admin_password: str = "admin"  # noqa: S105 - Grafana's documented default
+    root_url: str = ""
+    address: str = "0.0.0.0"  # noqa: S104 - Grafana's default; the container decides what is published
+    port: int = 3000
     provisioning: Path = Path("/etc/grafana/provisioning")
     anonymous: bool = False
+    sign_up: bool = False
+    metrics: bool = True
     cookie_secure: bool = False
     """Whether browsers send the session cookie only over https."""
 
-    cookie_samesite: Literal["lax", "strict", "none"] = "lax"
+    cookie_samesite: str = "lax"
     strict_transport: int | None = None
     """`max-age` of the HSTS header in seconds, sent with every response; None for no header."""
 
@@ -36,22 +38,39 @@ class Settings:
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Return the settings. Raises SettingsError with one line for an invalid variable."""
     variables = _with_files(environment)
-
-    def flag(name: str) -> bool:
-        return variables.get(name, "").strip().lower() in {"1", "t", "true", "yes", "on"}
-
-    seconds = variables.get("GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS", "")
-    max_age = int(seconds) if seconds.isdigit() else 86400
+    defaults = Settings()
+    try:
+        port = int(variables.get("GF_SERVER_HTTP_PORT", defaults.port))
+    except ValueError:
+        raise SettingsError(f"GF_SERVER_HTTP_PORT is not a number: {variables['GF_SERVER_HTTP_PORT']}") from None
     return Settings(
-        admin_user=variables.get("GF_SECURITY_ADMIN_USER", Settings.admin_user),
-        admin_password=variables.get("GF_SECURITY_ADMIN_PASSWORD", Settings.admin_password),
-        anonymous=flag("GF_AUTH_ANONYMOUS_ENABLED"),
-        cookie_secure=flag("GF_SECURITY_COOKIE_SECURE"),
-        # Grafana treats unknown values as `lax`.
-        cookie_samesite=SAMESITE.get(variables.get("GF_SECURITY_COOKIE_SAMESITE", ""), "lax"),
-        strict_transport=max_age if flag("GF_SECURITY_STRICT_TRANSPORT_SECURITY") else None,
-        login_form=not flag("GF_AUTH_DISABLE_LOGIN_FORM"),
+        admin_user=variables.get("GF_SECURITY_ADMIN_USER", defaults.admin_user),
+        admin_password=variables.get("GF_SECURITY_ADMIN_PASSWORD", defaults.admin_password),
+        root_url=variables.get("GF_SERVER_ROOT_URL", defaults.root_url),
+        address=variables.get("GF_SERVER_HTTP_ADDR") or defaults.address,
+        port=port,
+        provisioning=Path(variables.get("GF_PATHS_PROVISIONING", str(defaults.provisioning))),
+        anonymous=_flag(variables, "GF_AUTH_ANONYMOUS_ENABLED", defaults.anonymous),
+        sign_up=_flag(variables, "GF_USERS_ALLOW_SIGN_UP", defaults.sign_up),
+        cookie_secure=_flag(variables, "GF_SECURITY_COOKIE_SECURE", defaults.cookie_secure),
+        cookie_samesite=_samesite(variables),
+        strict_transport=_strict_transport(variables),
+        login_form=not _flag(variables, "GF_AUTH_DISABLE_LOGIN_FORM", False),
+        metrics=_flag(variables, "GF_METRICS_ENABLED", defaults.metrics),
     )
+
+
+def _samesite(variables: Mapping[str, str]) -> str:
+    """Return the cookie's SameSite value; Grafana treats unknown values as `lax`."""
+    value = variables.get("GF_SECURITY_COOKIE_SAMESITE", "lax")
+    return value if value in {"lax", "strict", "none"} else "lax"
+
+
+def _strict_transport(variables: Mapping[str, str]) -> int | None:
+    if not _flag(variables, "GF_SECURITY_STRICT_TRANSPORT_SECURITY", False):
+        return None
+    seconds = variables.get("GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS", "")
+    return int(seconds) if seconds.isdigit() else 86400
 
 
 def _with_files(environment: Mapping[str, str]) -> dict[str, str]:
@@ -66,3 +85,9 @@ def _with_files(environment: Mapping[str, str]) -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{name}: {error}") from error
     return variables
+
+
+def _flag(variables: Mapping[str, str], name: str, default: bool) -> bool:
+    if name not in variables:
+        return default
+    return variables[name].strip().lower() in {"1", "t", "true", "yes", "on"}

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-SUFFIXES = {"reqps": " req/s", "ops": " ops/s"}
+SIZES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
+SUFFIXES = {"percent": "%", "reqps": " req/s", "ops": " ops/s", "ms": " ms"}
 
 
 def format_value(value: float | str, defaults: Mapping[str, Any]) -> str:
@@ -34,26 +35,27 @@ def _seconds(value: float) -> str:
 
 
 def _bytes(value: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024:
-            return f"{value:.3g} {unit}"
+    size = 0
+    while abs(value) >= 1024 and size < len(SIZES) - 1:
         value /= 1024
-    return f"{value:.3g} TiB"
+        size += 1
+    return f"{value:.3g} {SIZES[size]}"
 
 
 UNITS = {"percentunit": _ratio, "bytes": _bytes, "s": _seconds}
 
 
 def _mapped(value: float, mappings: list[Any]) -> str | None:
-    """Return the text that the first mapping with a result for the value gives it."""
     for mapping in mappings:
         options = mapping.get("options") or {}
         if mapping.get("type") == "value":
             result = options.get(f"{value:g}")
-        else:
+        elif mapping.get("type") == "range":
             low, high = options.get("from"), options.get("to")
-            is_inside = (low is None or value >= low) and (high is None or value <= high)
-            result = options.get("result") if is_inside else None
+            inside = (low is None or value >= low) and (high is None or value <= high)
+            result = options.get("result") if inside else None
+        else:
+            continue
         if result and result.get("text"):
             return str(result["text"])
     return None

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pulumi
 
-from components.logs.collector import METRICS_PORT, run_collector, store_address
 from components.logs.loki import run_loki
+from components.logs.otel_collector import METRICS_PORT, run_collector, store_address
 from components.logs.victorialogs import run_victorialogs
 from runtime.base import Instance
 from runtime.context import ScrapeTarget, StackContext
