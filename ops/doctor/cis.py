@@ -25,7 +25,7 @@ def _scored(item: CisItem, snapshot: DockerSnapshot, waivers: Sequence[Waiver], 
     if not offenders:
         unlisted = [container.service for container in snapshot.containers if container.programs is None]
         if item.needs_processes and unlisted:
-            unknown = dict.fromkeys(unlisted, "the engine does not say what runs in it")
+            unknown = dict.fromkeys(unlisted, "the engine does not list its processes")
             return ItemResult(item.id, item.title, "untold", unknown)
         return ItemResult(item.id, item.title, "passed")
     if item.level > 1:
@@ -54,7 +54,7 @@ def _offenders(item: CisItem, snapshot: DockerSnapshot) -> dict[str, str]:
 def waivers_not_needed(snapshot: DockerSnapshot, waivers: Sequence[Waiver], environment: str) -> list[Finding]:
     """Return a warning for each waiver whose services run here and pass the item without it."""
     running = {container.service for container in snapshot.containers} | {ENGINE}
-    remedy = f"take them out of {FILE} where no other stack needs them"
+    remedy = f"remove them from {FILE} if no other stack needs them"
     findings = []
     for item in ITEMS:
         # Where an item does not apply, nothing shows whether its waiver is needed.
@@ -62,6 +62,6 @@ def waivers_not_needed(snapshot: DockerSnapshot, waivers: Sequence[Waiver], envi
             continue
         if unneeded := unneeded_services(waivers, item.id, running, _offenders(item, snapshot), environment):
             findings.append(
-                Finding("CIS waivers", "warning", f"{item.id}: {', '.join(unneeded)} meets it here", remedy)
+                Finding("CIS waivers", "warning", f"{item.id}: {', '.join(unneeded)} passes without a waiver", remedy)
             )
     return findings

@@ -115,7 +115,7 @@ def _privileged_ports(container: RunningContainer, _: DockerSnapshot) -> str | N
 
 def _needed_ports(container: RunningContainer, snapshot: DockerSnapshot) -> str | None:
     excess = {port for _, port in container.published} - (snapshot.requested_ports or frozenset())
-    return _listed("publishes {}, which the settings do not ask for", sorted(excess))
+    return _listed("publishes {}, which the settings do not publish", sorted(excess))
 
 
 def _bound_address(container: RunningContainer, _: DockerSnapshot) -> str | None:
@@ -189,17 +189,19 @@ def _guarded_api(snapshot: DockerSnapshot) -> str | None:
     for warning in snapshot.info.get("Warnings") or ():
         if "API is accessible on http" in str(warning):
             return str(warning).split(": ", maxsplit=1)[-1]
-    return f"{snapshot.docker_host} asks nobody who he is" if snapshot.docker_host.startswith("http://") else None
+    return (
+        f"{snapshot.docker_host} does not authenticate clients" if snapshot.docker_host.startswith("http://") else None
+    )
 
 
 def _authorization(snapshot: DockerSnapshot) -> str | None:
     plugins = (snapshot.info.get("Plugins") or {}).get("Authorization")
-    return None if plugins else "who may use the socket may do everything"
+    return None if plugins else "everyone with access to the socket may do everything"
 
 
 def _live_restore(snapshot: DockerSnapshot) -> str | None:
     """Require live restore, which a Swarm excludes."""
-    return None if snapshot.info.get("LiveRestoreEnabled") or snapshot.in_swarm else "containers end with the engine"
+    return None if snapshot.info.get("LiveRestoreEnabled") or snapshot.in_swarm else "containers stop with the engine"
 
 
 def _new_privileges(snapshot: DockerSnapshot) -> str | None:
@@ -207,7 +209,7 @@ def _new_privileges(snapshot: DockerSnapshot) -> str | None:
     if snapshot.security("no-new-privileges"):
         return None
     unprotected = [container.service for container in snapshot.containers if _no_new_privileges(container, snapshot)]
-    return _listed("neither the engine nor {} forbids it", sorted(unprotected))
+    return _listed("neither the engine nor {} forbids new privileges", sorted(unprotected))
 
 
 def _central_logs(snapshot: DockerSnapshot) -> str | None:
@@ -222,7 +224,7 @@ ENGINE_CHECKS: Mapping[str, EngineCheck] = {
     "2.5": _secure_registries,
     "2.6": lambda engine: "storage driver aufs" if engine.info.get("Driver") == "aufs" else None,
     "2.7": _guarded_api,
-    "2.9": lambda engine: None if engine.remaps_root else "root in a container is root of the host",
+    "2.9": lambda engine: None if engine.remaps_root else "root in a container is root on the host",
     "2.12": _authorization,
     "2.13": _central_logs,
     "2.14": _new_privileges,
@@ -241,9 +243,9 @@ CONTAINER_CHECKS: Mapping[str, ContainerCheck] = {
     "5.7": _no_sshd,
     "5.8": _privileged_ports,
     "5.9": _needed_ports,
-    "5.10": _not_host("NetworkMode", "is in the host's network"),
+    "5.10": _not_host("NetworkMode", "uses the host's network"),
     "5.11": _positive("no memory limit", "Memory"),
-    "5.12": _positive("no limit of processor time", "NanoCpus", "CpuQuota", "CpuShares"),
+    "5.12": _positive("no CPU limit", "NanoCpus", "CpuQuota", "CpuShares"),
     "5.13": _positive("writable root file system", "ReadonlyRootfs"),
     "5.14": _bound_address,
     "5.15": _restart_policy,
@@ -252,13 +254,13 @@ CONTAINER_CHECKS: Mapping[str, ContainerCheck] = {
     "5.18": _empty("has {}", "Devices", "PathOnHost"),
     "5.19": _empty("overrides ulimit {}", "Ulimits", "Name"),
     "5.20": _propagation,
-    "5.21": _not_host("UTSMode", "shares the host's name"),
+    "5.21": _not_host("UTSMode", "shares the host's UTS namespace"),
     "5.22": _seccomp,
     "5.25": lambda container, _: _listed("control group below {}", filter(None, [container.host.get("CgroupParent")])),
     "5.26": _no_new_privileges,
     "5.27": _health_check,
     "5.28": _pinned_image,
-    "5.29": _positive("no limit of processes", "PidsLimit"),
+    "5.29": _positive("no limit of PIDs", "PidsLimit"),
     "5.30": _default_bridge,
     "5.31": _not_host("UsernsMode", "shares the host's user namespace"),
     "5.32": _docker_socket,

@@ -76,7 +76,7 @@ def doctor(work: WorkDir, stack: str, progress: Progress, *, as_json: bool, benc
         scored = cis.scorecard(snapshot, waivers, environment)
         findings += cis.waivers_not_needed(snapshot, waivers, environment)
         if not snapshot.containers:
-            findings.append(Finding("stack", "note", f"nothing of {stack} runs", f"./dockyard up {stack}"))
+            findings.append(Finding("stack", "note", f"{stack} is not running", f"./dockyard up {stack}"))
     containers = len(snapshot.containers) if snapshot else 0
     report = DoctorReport(stack, time.monotonic() - began, findings, scored, containers)
     if as_json:
@@ -91,23 +91,23 @@ def _run_check(topic: str, check: Check) -> list[Finding]:
     try:
         return check()
     except CHECK_ERRORS as error:
-        return [Finding(topic, "untold", str(error) or type(error).__name__, "mend what it says, and ask again")]
+        return [Finding(topic, "untold", str(error) or type(error).__name__, "fix the cause, then run doctor again")]
 
 
 def _engine(docker_host: str, stack: str, ports: frozenset[int] | None) -> tuple[DockerSnapshot | None, list[Finding]]:
     """Take a snapshot of the Docker engine; None, with a finding, where no engine answers."""
     remedy = "start Docker (https://docs.docker.com/engine/install/), or set DOCKER_HOST"
     if not docker_host and os.geteuid() == 0 and is_debian() and not os.environ.get("DOCKER_HOST"):
-        message = "none answers: `./dockyard up` starts a private one; what it would say cannot be told now"
+        message = "no engine answers; `./dockyard up` starts a private one, which cannot be checked yet"
         return None, [Finding("Docker engine", "untold", message, f"./dockyard setup {stack}")]
     if not docker_host:
-        return None, [Finding("Docker engine", "failed", "none answers", remedy)]
+        return None, [Finding("Docker engine", "failed", "no engine answers", remedy)]
     try:
         snapshot = take_snapshot(docker_host, stack, ports)
     except (DockerException, requests.RequestException) as error:
         return None, [Finding("Docker engine", "failed", f"{docker_host}: {error}", remedy)]
     unlisted = [
-        Finding("Docker engine", "untold", f"does not tell the processes in {container.service}", "ask again")
+        Finding("Docker engine", "untold", f"does not list the processes of {container.service}", "run doctor again")
         for container in snapshot.containers
         if container.programs is None
     ]
@@ -123,12 +123,12 @@ def _machine(snapshot: DockerSnapshot, settings: Settings | None, environment: s
         findings += machine.disk(space)
     else:
         message = f"{root} is not on this machine, or cannot be seen by this user"
-        findings.append(Finding("disk", "untold", message, "run doctor on the host of the engine, as root"))
-    demand, source = files.resource_demand(settings) if settings else None, "what the settings ask for"
+        findings.append(Finding("disk", "untold", message, "run doctor on the engine's host, as root"))
+    demand, source = files.resource_demand(settings) if settings else None, "by the settings"
     if running:
         reserved = sum(int(container.host.get("MemoryReservation") or 0) for container in running)
         limits = [float(container.host.get("NanoCpus") or 0) / 1e9 for container in running]
-        demand, source = files.ResourceDemand(reserved, limits), "what runs"
+        demand, source = files.ResourceDemand(reserved, limits), "by running containers"
         findings += machine.log_rotation(running, space.free if space else None)
     if demand:
         findings += [*machine.memory(info, demand.reserved, source), *machine.cores(info, demand.cpus, source)]
@@ -153,10 +153,10 @@ def _ports(settings: Settings, snapshot: DockerSnapshot | None, stack: str) -> l
     except SetupError as error:
         first_time = settings.stack_name not in settings.machine.port_offsets
         if first_time and settings.stack.environment == "development":
-            return [Finding("ports", "warning", error.message, "`up` takes others, 100 further up, and tells them")]
+            return [Finding("ports", "warning", error.message, "`up` uses other ports, 100 higher, and prints them")]
         return [Finding("ports", "failed", error.message, error.remedy)]
     ports = sorted(port for name in settings.requested_ports if (port := settings.port(name)))
-    return [Finding("ports", "ok", f"free, or the stack's own: {', '.join(map(str, ports)) or 'none asked for'}")]
+    return [Finding("ports", "ok", f"free, or used by the stack: {', '.join(map(str, ports)) or 'none configured'}")]
 
 
 def _clock_and_registries(settings: Settings | None, snapshot: DockerSnapshot | None) -> list[Finding]:

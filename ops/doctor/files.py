@@ -51,14 +51,14 @@ def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
         # The rest can still be checked.
         return settings, [finding_of_problem(problem, "failed") for problem in settings.missing_secrets]
     warnings = [finding_of_problem(problem, "warning") for problem in settings.warnings]
-    return settings, [*warnings, Finding(FILES, "ok", f"Pulumi.{stack}.yaml and {settings.stack.product} fit together")]
+    return settings, [*warnings, Finding(FILES, "ok", f"Pulumi.{stack}.yaml and {settings.stack.product} are valid")]
 
 
 def finding_of_problem(problem: Problem, status: Any) -> Finding:
     """Convert a problem of the settings into a finding."""
     place = f"{problem.file}:{problem.line}" if problem.line else problem.file
     topic = SECRETS if "secret" in problem.expected else FILES
-    remedy = problem.remedy or f"write {problem.expected} there"
+    remedy = problem.remedy or f"change it to {problem.expected}"
     return Finding(
         topic, status, f"{place}: {problem.path}: found {problem.actual}, expected {problem.expected}", remedy
     )
@@ -69,20 +69,20 @@ def receiver_secrets(work: WorkDir, settings: Settings) -> list[Finding]:
     if settings.stack.environment == "development":
         return []
     if not (work.bin / "pulumi").exists():
-        message = "they cannot be opened before the tools are there"
+        message = "they cannot be decrypted before the tools are installed"
         return [Finding(SECRETS, "untold", message, f"./dockyard setup {settings.stack_name}")]
     pulumi_cli = PulumiCli(work, settings.stack_name, full_environment(work))
     try:
         config: Mapping[str, Mapping[str, Any]] = pulumi_cli.read("config", "--show-secrets", "--json")
     except subprocess.CalledProcessError as error:
         lines = (error.stderr or "").strip().splitlines()[-1:] or [str(error)]
-        message = f"the stack's secrets cannot be opened: {lines[0]}"
-        return [Finding(SECRETS, "untold", message, "look at the passphrase or key of the stack's secrets")]
+        message = f"the stack's secrets cannot be decrypted: {lines[0]}"
+        return [Finding(SECRETS, "untold", message, "check the passphrase or key of the stack's secrets")]
     values = {name: str(entry.get("value", "")) for name, entry in config.items()}
     refused, doubtful = wrong_receiver_secrets(settings, values)
     findings = [finding_of_problem(problem, "failed") for problem in refused]
     findings += [finding_of_problem(problem, "warning") for problem in doubtful]
-    return findings or [Finding(SECRETS, "ok", "those of the alerts' receivers look like real ones")]
+    return findings or [Finding(SECRETS, "ok", "no secret of an alert receiver is a placeholder")]
 
 
 def tools(work: WorkDir) -> list[Finding]:
@@ -91,34 +91,34 @@ def tools(work: WorkDir) -> list[Finding]:
     version_file = work.bin / "pulumi-from"
     installed = version_file.read_text().strip() if version_file.exists() else ""
     message = f"Pulumi {installed}; the package is {pinned_version()}" if installed else "no Pulumi CLI yet"
-    findings.append(graded("tools", message, "the first `up` brings it", warning=not installed))
+    findings.append(graded("tools", message, "the first `up` installs it", warning=not installed))
     for name in NAMES:
         plugin = Plugin(name)
         program = work.pulumi_home / "plugins" / plugin.folder / plugin.program
         package = importlib.metadata.version(f"pulumi-{name}")
         if package != plugin.version:
             message = f"the package pulumi-{name} is {package}, the plugin {plugin.version}"
-            findings.append(Finding("tools", "failed", message, "remove .dockyard/venv: it is made anew"))
+            findings.append(Finding("tools", "failed", message, "remove .dockyard/venv: it will be recreated"))
         if program.exists():
             kind = "a stand-in for the official one" if is_standin(program) else "official"
             findings.append(Finding("tools", "ok", f"plugin {name} {plugin.version}, {kind}"))
         else:
             message = f"no plugin {name} {plugin.version} below {work.pulumi_home.name} yet"
-            findings.append(Finding("tools", "note", message, "the first `up` brings it, unless it is on PATH"))
+            findings.append(Finding("tools", "note", message, "the first `up` installs it, unless it is on PATH"))
     return findings
 
 
 def passphrase(work: WorkDir) -> list[Finding]:
     """Check the passphrase file that decrypts the state's secrets, backup keys among them."""
     if not uses_local_backend(work):
-        return [Finding("state", "ok", "kept in a backend of its own address (PULUMI_BACKEND_URL)")]
+        return [Finding("state", "ok", "stored in the configured backend, not on this machine")]
     file = work.passphrase_file
     if not file.exists():
-        return [Finding("state", "note", "no state yet", "the first `up` makes it")]
+        return [Finding("state", "note", "no state yet", "the first `up` creates it")]
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o077:
         return [Finding("state", "failed", f"{file} can be read by others (mode {mode:o})", f"chmod 600 {file}")]
-    return [Finding("state", "ok", "on this machine alone: keep a copy of .dockyard/state and .dockyard/passphrase")]
+    return [Finding("state", "ok", "on this machine only: keep a copy of .dockyard/state and .dockyard/passphrase")]
 
 
 def hosts(settings: Settings) -> dict[str, str]:
@@ -163,7 +163,7 @@ def backup_key(work: WorkDir, settings: Settings) -> list[Finding]:
     if not backups.on:
         return [Finding("backups", "note", f"off in {settings.stack.environment} (backups: {{enabled: true}})")]
     if BACKUP_KEY_SECRET in read_stack_file(work.checkout, settings.stack_name).secrets:
-        return [Finding("backups", "ok", f"their key is the stack's secret {BACKUP_KEY_SECRET}")]
+        return [Finding("backups", "ok", f"the backup key is the stack's secret {BACKUP_KEY_SECRET}")]
     show = f"./dockyard secret {settings.stack_name} {BACKUP_KEY_SECRET}"
-    remedy = f"{show}, and keep it where this machine's loss does not reach"
-    return [Finding("backups", "warning", "their key is a generated one, and stands in the state alone", remedy)]
+    remedy = f"{show}, and keep a copy on another machine"
+    return [Finding("backups", "warning", "the backup key is generated, and stored only in the state", remedy)]

@@ -84,7 +84,7 @@ class DoctorReport:
 
     def print(self, console: Console) -> None:
         """Print the report as tables, failures first."""
-        table = _table(f"{self.stack}: prerequisites", "", "what", "found", "remedy")
+        table = _table(f"{self.stack}: prerequisites", "", "check", "result", "remedy")
         for finding in sorted(self.findings, key=lambda finding: ORDER.index(finding.status)):
             status = Text(finding.status, STYLES[finding.status])
             # `Text`, so that brackets in a value are not markup.
@@ -96,7 +96,7 @@ class DoctorReport:
 
     def _scorecard(self) -> Table:
         title = f"{self.stack}: CIS Docker Benchmark v1.6, {self.containers} running containers"
-        table = _table(title, "id", "item", "", "where, and why")
+        table = _table(title, "id", "item", "", "services and reasons")
         for item in self.scored:
             where = "; ".join(
                 f"{services}: {reason}" for services, reason in sorted(group_by_reason(item.offenders).items())
@@ -107,11 +107,9 @@ class DoctorReport:
 
     def _summary(self) -> str:
         counts = Counter(finding.status for finding in self.findings)
-        summary = f"{counts['failed']} failed, {counts['warning']} warnings, {counts['untold']} could not be told"
+        summary = f"{counts['failed']} failed, {counts['warning']} warnings, {counts['untold']} unknown"
         cis = ", ".join(f"{self.counted(status)} {status}" for status in ("passed", "waived", "failed"))
-        return (
-            f"{self.stack}: {summary}; CIS: {cis if self.scored else 'not looked at'} ({format_seconds(self.seconds)})"
-        )
+        return f"{self.stack}: {summary}; CIS: {cis if self.scored else 'not checked'} ({format_seconds(self.seconds)})"
 
     def as_json(self) -> str:
         """Return the report as JSON."""

@@ -70,9 +70,9 @@ def engine_version(info: Mapping[str, Any], docker_host: str) -> list[Finding]:
     try:
         old = tuple(int(part) for part in version.split(".")[:2]) < OLDEST
     except ValueError:
-        message += ": no version that can be compared"
-        return [Finding("Docker engine", "warning", message, "use a released one")]
-    return [graded("Docker engine", message, "update it: 20.10 is the oldest that is tested", failed=old)]
+        message += ": version not recognised"
+        return [Finding("Docker engine", "warning", message, "use a released version")]
+    return [graded("Docker engine", message, "update it: 20.10 is the oldest tested version", failed=old)]
 
 
 def storage(info: Mapping[str, Any]) -> list[Finding]:
@@ -106,31 +106,31 @@ def engine_settings(info: Mapping[str, Any], environment: str) -> list[Finding]:
         (
             driver not in ("json-file", "local"),
             "note",
-            f"log driver {driver}: what is not Dockyard's own logs there; its containers say json-file themselves",
+            f"log driver {driver}: only other containers use it; Dockyard's containers use json-file",
             "",
         ),
         (
             "name=userns" in options,
             "warning",
-            "user namespaces are remapped: cAdvisor and the log collector cannot read what is root's",
+            "user namespaces are remapped: cAdvisor and the log collector cannot read root's files",
             'remove "userns-remap" from /etc/docker/daemon.json, or set monitoring: {logs: {enabled: false}}',
         ),
         (
             "name=rootless" in options,
             "warning",
-            "rootless: limits hold with cgroup version 2 alone, and the collector sees no logs",
-            "use an engine that runs as root where monitoring has to be whole",
+            "rootless: limits need cgroup version 2, and the log collector cannot read logs",
+            "for complete monitoring use an engine that runs as root",
         ),
         (
             not info.get("LiveRestoreEnabled") and environment != "development",
             "warning",
-            "containers end when the engine is updated",
-            '"live-restore": true in /etc/docker/daemon.json, where there is no Swarm',
+            "containers stop when the engine is updated",
+            '"live-restore": true in /etc/docker/daemon.json, unless the engine is in a Swarm',
         ),
         (
             not info.get("IPv4Forwarding", True),
             "failed",
-            "IPv4 forwarding is off: published ports lead nowhere",
+            "IPv4 forwarding is off: published ports cannot be reached",
             "sysctl -w net.ipv4.ip_forward=1, and in /etc/sysctl.d",
         ),
         *((True, "note", f"the engine says: {warning}", "") for warning in info.get("Warnings") or ()),
@@ -141,7 +141,7 @@ def engine_settings(info: Mapping[str, Any], environment: str) -> list[Finding]:
 
 def disk(space: DiskSpace) -> list[Finding]:
     """Check free space and inodes for images and volumes."""
-    remedy = "docker image prune -a --filter until=168h; docker system df tells what takes the room"
+    remedy = "docker image prune -a --filter until=168h; docker system df shows what uses the space"
     free = f"{space.free / 2**30:.1f} of {space.total / 2**30:.0f} GB free at {space.path}"
     findings = [graded("disk", free, remedy, failed=space.free < DISK_FAILED, warning=space.free < DISK_WARNED)]
     if space.inodes:
@@ -155,15 +155,15 @@ def memory(info: Mapping[str, Any], reserved: int, source: str) -> list[Finding]
     """Compare the sum of reservations, in bytes, with the host's memory."""
     total = int(info.get("MemTotal") or 0)
     message = f"{reserved / 2**30:.1f} of {total / 2**30:.1f} GB are reserved ({source})"
-    remedy = "lower reserved: of services and stores, or take a larger host"
+    remedy = "lower reserved: of services and stores, or use a larger host"
     return [graded("memory", message, remedy, failed=reserved > total, warning=reserved > MEMORY_WARNED * total)]
 
 
 def cores(info: Mapping[str, Any], limits: Sequence[float], source: str) -> list[Finding]:
     """Compare CPU limits with the host's cores; only their sum may exceed them: few services peak at the same time."""
     host_cores, largest = int(info.get("NCPU") or 0), max(limits, default=0)
-    message = f"{host_cores} on the host, limits up to {largest:g}, {sum(limits):g} together ({source})"
-    remedy = "lower cpus: where it is more than the host has: Docker refuses it"
+    message = f"{host_cores} on the host, limits up to {largest:g}, {sum(limits):g} in total ({source})"
+    remedy = "lower cpus: to at most the host's cores; Docker refuses more"
     return [graded("cores", message, remedy, failed=largest > host_cores)]
 
 
@@ -172,16 +172,16 @@ def kernel(read: Mapping[str, str], *, redis: bool) -> list[Finding]:
     findings = []
     overcommit = read.get("vm/overcommit_memory")
     if redis and overcommit not in (None, "1"):
-        remedy = "sysctl -w vm.overcommit_memory=1, and in /etc/sysctl.d: Redis asks for it"
-        message = f"vm.overcommit_memory is {overcommit}: Redis may fail to save while memory is short"
+        remedy = "sysctl -w vm.overcommit_memory=1, and in /etc/sysctl.d: Redis recommends it"
+        message = f"vm.overcommit_memory is {overcommit}: Redis may fail to save when memory is low"
         findings.append(Finding("kernel", "warning", message, remedy))
     if redis and "[always]" in read.get("transparent_hugepage/enabled", ""):
-        remedy = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled, and at boot: Redis asks for it"
+        remedy = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled, and at boot: Redis recommends it"
         findings.append(Finding("kernel", "warning", "transparent huge pages slow Redis down", remedy))
     if handles := read.get("fs/file-nr", "").split():
         used, limit = int(handles[0]), int(handles[-1])
         message = f"{used} of {limit} file handles in use"
-        remedy = "sysctl -w fs.file-max=…, twice of what it is"
+        remedy = "sysctl -w fs.file-max=…, twice the current value"
         findings.append(graded("kernel", message, remedy, failed=used > FILES_WARNED * limit))
     return findings
 
@@ -207,12 +207,14 @@ def log_rotation(containers: Sequence[RunningContainer], free: int | None) -> li
         else:
             largest += size * int(options.get("max-file") or default_files)
     if unlimited:
-        remedy = "./dockyard up makes them anew with max-size and max-file (docker: in the stack file)"
-        return [Finding("log rotation", "failed", f"{', '.join(sorted(unlimited))}: log files without an end", remedy)]
+        remedy = "./dockyard up recreates them with max-size and max-file (docker: in the stack file)"
+        return [
+            Finding("log rotation", "failed", f"{', '.join(sorted(unlimited))}: log files without a size limit", remedy)
+        ]
     too_large = free is not None and largest > free
-    message = f"{len(containers)} containers, at most {largest / 2**30:.1f} GB together"
-    message += ": more than is free" if too_large else ""
-    return [graded("log rotation", message, "docker: {log_max_files: …}, lower", warning=too_large)]
+    message = f"{len(containers)} containers, at most {largest / 2**30:.1f} GB in total"
+    message += ": more than the free space" if too_large else ""
+    return [graded("log rotation", message, "lower docker: {log_max_files: …}", warning=too_large)]
 
 
 def _bytes(size: str) -> int | None:

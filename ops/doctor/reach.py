@@ -39,7 +39,7 @@ UNSYNCHRONISED = 5
 def names(hosts: Mapping[str, str], environment: str) -> list[Finding]:
     """Resolve host names; `hosts` is name → its target. In development, an unknown name is only a warning."""
     if not hosts:
-        return [Finding("DNS", "ok", "no host name leads here")]
+        return [Finding("DNS", "ok", "no public host name is configured")]
     answers: dict[str, list[str] | OSError] = {}
 
     def ask(host: str) -> None:
@@ -61,12 +61,12 @@ def names(hosts: Mapping[str, str], environment: str) -> list[Finding]:
 
 def _resolved(host: str, target: str, answer: list[str] | OSError | None, environment: str) -> Finding:
     if answer is None:
-        return Finding("DNS", "untold", f"{host}: no answer within {TIMEOUT:.0f} s", "look at the host's resolver")
+        return Finding("DNS", "untold", f"{host}: no answer within {TIMEOUT:.0f} s", "check the host's resolver")
     if not isinstance(answer, OSError):
         return Finding("DNS", "ok", f"{host} → {', '.join(answer)}")
-    remedy = "make a DNS record that leads to this host"
+    remedy = "create a DNS record that points to this host"
     if target == TUNNEL:
-        remedy = "`up` makes the name at Cloudflare; after it, look whether the zone's name servers are Cloudflare's"
+        remedy = "`up` creates the record at Cloudflare; then check that the zone uses Cloudflare's name servers"
     expected = environment == "development" or target == TUNNEL
     return graded("DNS", f"{host} ({target}): {answer}", remedy, failed=not expected, warning=expected)
 
@@ -93,16 +93,16 @@ def registries(
 
 
 def _unreachable_registry(host: str, answer: str, missing: Collection[str] | None, started_by_up: bool) -> Finding:
-    remedy = "look at the network and proxy, or name a mirror: docker: {mirror: …}"
+    remedy = "check the network and proxy, or configure a mirror: docker: {mirror: …}"
     problem = f"{host}: {answer}"
     if started_by_up:
-        return Finding("registry", "note", f"{host}, of this checkout, does not run: an `up` that needs it starts it")
+        return Finding("registry", "note", f"{host}, of this checkout, is not running: `up` starts it when needed")
     if missing is None:
-        return Finding("registry", "untold", f"{problem}; whether its images are on the engine cannot be told", remedy)
+        return Finding("registry", "untold", f"{problem}; whether the engine has its images is unknown", remedy)
     if missing:
-        return Finding("registry", "failed", f"{problem}; not on the engine yet: {', '.join(sorted(missing))}", remedy)
+        return Finding("registry", "failed", f"{problem}; missing on the engine: {', '.join(sorted(missing))}", remedy)
     return Finding(
-        "registry", "warning", f"{problem}; all images of it are on the engine", f"{remedy}, before the next update"
+        "registry", "warning", f"{problem}; the engine has all its images", f"{remedy}, before the next update"
     )
 
 
@@ -129,7 +129,7 @@ def clock(skews: Mapping[str, float], kernel: int | None, engine: float | None) 
     `skews` are the seconds by which registries are ahead, `kernel` is the result of adjtimex(2) (None if it cannot
     be called), `engine` the seconds by which the Docker engine's clock is ahead of ours (None if it is unknown).
     """
-    remedy = "install chrony or systemd-timesyncd, and look at what it says"
+    remedy = "install chrony or systemd-timesyncd, and check its log"
     messages = {f"{host} is {skew:+.0f} s from this machine": abs(skew) for host, skew in skews.items()}
     if engine is not None:
         messages[f"the Docker engine's clock is {engine:+.0f} s from this machine's"] = abs(engine)
@@ -141,12 +141,12 @@ def clock(skews: Mapping[str, float], kernel: int | None, engine: float | None) 
     if findings:
         return findings
     if kernel is not None and kernel != UNSYNCHRONISED:
-        return [Finding("clock", "ok", "the kernel's clock is kept by NTP")]
+        return [Finding("clock", "ok", "the kernel's clock is synchronised by NTP")]
     if skews:
         least = min(abs(skew) for skew in skews.values())
-        message = f"within {least + 1:.0f} s of {', '.join(skews)}; no NTP client of this kernel says that it keeps it"
+        message = f"within {least + 1:.0f} s of {', '.join(skews)}, but no NTP client synchronises the kernel's clock"
         return [Finding("clock", "warning", message, remedy)]
-    return [Finding("clock", "untold", "no NTP client keeps it, and nobody outside could be asked", remedy)]
+    return [Finding("clock", "untold", "no NTP client synchronises it, and no other clock could be compared", remedy)]
 
 
 def kernel_clock() -> int | None:
@@ -160,7 +160,7 @@ def kernel_clock() -> int | None:
 
 def certificate(host: str, address: str, port: int) -> list[Finding]:
     """Check the certificate that the edge presents for a host name, without a request to the service."""
-    remedy = "look at the traefik container's log; docs/access.md says where certificates come from"
+    remedy = "check the traefik container's log; docs/access.md explains where certificates come from"
     try:
         with (
             socket.create_connection((address, port), timeout=TIMEOUT) as plain,
@@ -178,5 +178,5 @@ def days_left(host: str, ends: float, now: float) -> list[Finding]:
     """Check when a certificate expires; times are seconds since the epoch."""
     days = (ends - now) / 86400
     message = f"{host}: {days:.0f} days left"
-    remedy = "renew it; one of Let's Encrypt's should have been renewed 30 days before: traefik's log says why not"
+    remedy = "renew it; Let's Encrypt's are renewed 30 days before: traefik's log says why this one was not"
     return [graded("certificate", message, remedy, failed=days < DAYS_FAILED, warning=days < DAYS_WARNED)]

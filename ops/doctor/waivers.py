@@ -45,7 +45,7 @@ def load_waivers(checkout: Path, item_ids: Collection[str]) -> tuple[Waiver, ...
     except ValidationError as error:
         raise SettingsError(from_validation(error, Waiver, lambda *_: file)) from error
     problems = [
-        file.problem([position, "id"], format_value(waiver.id), "an item that doctor looks at")
+        file.problem([position, "id"], format_value(waiver.id), "an item that doctor checks")
         for position, waiver in enumerate(waivers)
         if waiver.id not in item_ids
     ]

@@ -43,13 +43,13 @@ def test_an_engine_as_it_should_be_is_well(check):
     ("check", "changes", "status", "text"),
     [
         (engine_version, {"ServerVersion": "19.03.9"}, "failed", "19.03.9"),
-        (engine_version, {"ServerVersion": "dev"}, "warning", "no version"),
+        (engine_version, {"ServerVersion": "dev"}, "warning", "not recognised"),
         (machine.storage, {"Driver": "vfs"}, "failed", "vfs"),
         (machine.control_groups, {"MemoryLimit": False}, "failed", "cannot limit memory"),
         (machine.control_groups, {"PidsLimit": False}, "failed", "cannot limit processes"),
         (machine.control_groups, {"SwapLimit": False}, "warning", "no swap accounting"),
         (engine_settings, {"LoggingDriver": "syslog"}, "note", "syslog"),
-        (engine_settings, {"LiveRestoreEnabled": False}, "warning", "end"),
+        (engine_settings, {"LiveRestoreEnabled": False}, "warning", "stop"),
         (engine_settings, {"IPv4Forwarding": False}, "failed", "forwarding"),
         (engine_settings, {"SecurityOptions": ["name=userns"]}, "warning", "user namespaces"),
         (engine_settings, {"SecurityOptions": ["name=rootless"]}, "warning", "rootless"),
@@ -128,7 +128,7 @@ def test_log_files_have_an_end_and_fit_on_the_disk(containers, free, status):
 
 
 def test_log_files_are_added_up():
-    assert by_status(machine.log_rotation(TEN, 10 * GB)) == {"ok": "10 containers, at most 1.4 GB together"}
+    assert by_status(machine.log_rotation(TEN, 10 * GB)) == {"ok": "10 containers, at most 1.4 GB in total"}
 
 
 def test_public_host_names_are_those_of_routes(shop_settings):

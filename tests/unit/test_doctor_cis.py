@@ -245,7 +245,7 @@ def test_a_waiver_of_another_service_item_or_environment_lets_nobody_off(given):
 
 def test_a_waiver_that_nothing_needs_is_reported():
     told = waivers_not_needed(seen(), [waiver("5.29", "api", "postgres")], "production")
-    assert [one.found for one in told] == ["5.29: api meets it here"]
+    assert [one.found for one in told] == ["5.29: api passes without a waiver"]
     assert waivers_not_needed(tampered("HostConfig.PidsLimit", 0), [waiver("5.29", "api")], "production") == []
     assert waivers_not_needed(seen(), [waiver("5.29", "postgres")], "production") == [], "it does not run here"
     assert waivers_not_needed(seen(), [waiver("2.15", "engine", environments=["development"])], "production") == []
@@ -255,7 +255,7 @@ def test_a_waiver_that_nothing_needs_is_reported():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda said: said.append({**said[0], "id": "5.99"}), "an item that doctor looks at"),
+        (lambda said: said.append({**said[0], "id": "5.99"}), "an item that doctor checks"),
         (lambda said: said.extend([said[0]] * 6), "at most 6"),
         (lambda said: said[0].pop("reason"), "the key is required"),
         (lambda said: said[0].update(reason="because"), "at least 40 characters"),

@@ -64,7 +64,7 @@ def test_a_registry_out_of_reach_fails_only_for_a_missing_image(registry):
     answer[0] = 503
     assert by_status(reach.registries({host: []})[0]).keys() == {"warning"}
     (found,) = reach.registries({host: ["api"]})[0]
-    assert found.status == "failed" and "not on the engine yet: api" in found.found and "answers 503" in found.found
+    assert found.status == "failed" and "missing on the engine: api" in found.found and "answers 503" in found.found
     with socket.create_server(("127.0.0.1", 0)) as gone:
         closed = f"127.0.0.1:{gone.getsockname()[1]}"
     assert by_status(reach.registries({closed: ["api"]})[0]).keys() == {"failed"}
