@@ -125,7 +125,7 @@ def _write(work: WorkDir, stack: str, plan: ImportPlan, pulumi_cli: Callable[[],
 def _print(plan: ImportPlan, draft: Settings, *, dry_run: bool) -> None:
     console = Console(highlight=False)
     table = Table(title=f"{plan.stack_file}, from {len(plan.variables)} variables")
-    for heading in ("variable", "", "what"):
+    for heading in ("variable", "", "result"):
         table.add_column(heading, no_wrap=heading == "variable", overflow="fold")
     previous = ""
     for row in plan.sorted_rows():

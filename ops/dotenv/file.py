@@ -30,7 +30,7 @@ def read_env_file(file: Path) -> dict[str, str]:
         line = binding.original.line
         if binding.error:
             # The error omits the line's text: it may be a secret.
-            problems.append(Problem(str(file), "(line)", "a line that is none", "NAME=value", line=line))
+            problems.append(Problem(str(file), "(line)", "an invalid line", "NAME=value", line=line))
         elif binding.key is not None:
             variables[binding.key] = _expand(binding, variables, str(file), problems)
     if problems:
@@ -45,6 +45,6 @@ def _expand(binding: Binding, earlier: dict[str, str], file: str, problems: list
     atoms = list(parse_variables(value))
     for atom in atoms:
         if isinstance(atom, Variable) and atom.name not in earlier and atom.default is None:
-            expected = f"a variable that stands above {binding.key} in this file"
+            expected = f"a variable defined above {binding.key} in this file"
             problems.append(Problem(file, str(binding.key), f"${{{atom.name}}}", expected, line=binding.original.line))
     return "".join(atom.resolve(earlier) for atom in atoms)

@@ -19,10 +19,10 @@ class Verdict(StrEnum):
 
     SET = "set"
     SECRET = "secret set"  # noqa: S105 - a word for people
-    ALREADY = "already so"
+    ALREADY = "unchanged"
     DIFFERS = "differs"
-    SKIPPED = "left out"
-    UNKNOWN = "not known"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
 
 
 @dataclass
@@ -81,7 +81,7 @@ class ImportPlan:
             if not value.strip():
                 self.add_row(name, Verdict.SKIPPED, "it is empty")
             elif is_placeholder(value):
-                self.add_row(name, Verdict.SKIPPED, "a placeholder: put the real value in its place")
+                self.add_row(name, Verdict.SKIPPED, "a placeholder: replace it with the real value")
 
     def value(self, name: str) -> str | None:
         """Return the value of a variable without an outcome yet, None if it has one or is not in the file."""
@@ -105,7 +105,7 @@ class ImportPlan:
         """Set a value in the stack file, unless it is in effect already (`current`)."""
         text = ".".join(path)
         if value == current:
-            self.add_row(variable, Verdict.ALREADY, f"{text}: {_format_value(value)}, said by {self.source_of(path)}")
+            self.add_row(variable, Verdict.ALREADY, f"{text}: {_format_value(value)}, from {self.source_of(path)}")
             return
         self.edit(variable, path, value)
         self.add_row(variable, Verdict.SET, f"{text}: {_format_value(value)}")
@@ -117,7 +117,7 @@ class ImportPlan:
         """
         if declared == value and overridden not in (None, value):
             self.edit(variable, path, ABSENT)
-            self.add_row(variable, Verdict.SET, f"{'.'.join(path)}: taken out, the product file's own value holds")
+            self.add_row(variable, Verdict.SET, f"{'.'.join(path)}: removed, the product file's value applies")
         else:
             self.setting(variable, path, value, declared if overridden is None else overridden)
 
@@ -133,8 +133,8 @@ class ImportPlan:
             self.secrets[name] = SecretValue(value, variable)
             self.rows.append(PlanRow(variable, Verdict.SECRET, f"dockyard:{name}{note}", name))
         else:
-            already = f"the same dockyard:{name} as {earlier.variable} gives"
-            self.compare(variable, earlier.value == value, already, f"{earlier.variable} gives another dockyard:{name}")
+            already = f"the same dockyard:{name} as {earlier.variable}"
+            self.compare(variable, earlier.value == value, already, f"{earlier.variable} sets another dockyard:{name}")
 
     def named_secret(self, variable: str, path: SettingPath, name: str, value: str, current: str | None) -> None:
         """Set a secret that the stack file names at `path`; `current` is the name that it holds there so far."""
@@ -146,12 +146,12 @@ class ImportPlan:
         """Drop the secrets that have their planned value already. `current`: name → value."""
         for name, value in current.items():
             if name in self.secrets and self.secrets[name].value == value:
-                self._answer_secret(name, Verdict.ALREADY, f"dockyard:{name} has this value")
+                self._answer_secret(name, Verdict.ALREADY, f"dockyard:{name} already has this value")
 
     def drop_unused_secrets(self, used: frozenset[str]) -> None:
         """Drop the secrets that nothing in the stack uses: the settings would reject them."""
         for name in self.secrets.keys() - used:
-            self._answer_secret(name, Verdict.SKIPPED, f"nothing in this stack asks for the secret {name}")
+            self._answer_secret(name, Verdict.SKIPPED, f"this stack uses no secret {name}")
 
     def _answer_secret(self, name: str, verdict: Verdict, text: str) -> None:
         del self.secrets[name]

@@ -79,17 +79,17 @@ def receivers(plan: ImportPlan) -> None:
     for name in ("SMTP_HOST", "SMTP_PORT"):
         whole = "SMTP_SMARTHOST" if plan.real_value("SMTP_SMARTHOST") else "SMTP_HOST"
         if plan.value(name) is not None and plan.real_value(whole):
-            plan.add_row(name, Verdict.ALREADY, f"part of what {whole} says")
+            plan.add_row(name, Verdict.ALREADY, f"part of {whole}")
     for name in HEARTBEATS:
         if (value := plan.value(name)) is None:
             continue
         current = plan.effective.alerts.heartbeat
         if plan.environment == "development":
-            plan.add_row(name, Verdict.SKIPPED, "development calls no dead man's switch: it may stop at any time")
+            plan.add_row(name, Verdict.SKIPPED, "development has no dead man's switch: it may stop at any time")
         elif _is_address(value):
             plan.named_secret(name, ("alerts", "heartbeat"), current or HEARTBEAT_SECRET, value, current)
         else:
-            plan.add_row(name, Verdict.SKIPPED, "no address: https://…")
+            plan.add_row(name, Verdict.SKIPPED, "not an address: https://…")
 
 
 def _is_address(value: str) -> bool:
@@ -113,10 +113,10 @@ def _read_fields(plan: ImportPlan, kind: ReceiverKind) -> Fields:
                 continue
             value = PARSERS[field.parse](text)
             if field_name in ADDRESSES and not _is_address(text):
-                plan.add_row(variable, Verdict.SKIPPED, "no address of a webhook: https://…")
+                plan.add_row(variable, Verdict.SKIPPED, "not a webhook address: https://…")
             elif field_name in fields:
                 first, first_value = fields[field_name]
-                plan.compare(variable, value == first_value, f"the same as {first}", f"{first} says something else")
+                plan.compare(variable, value == first_value, f"the same as {first}", f"{first} has another value")
             else:
                 fields[field_name] = variable, value
     return fields
@@ -133,7 +133,7 @@ def _fill_receiver(plan: ImportPlan, kind: ReceiverKind, fields: Fields) -> None
         half = {"username", "password"} & fields.keys()
         if len(half) == 1:
             variable, _ = fields.pop(half.pop())
-            plan.add_row(variable, Verdict.SKIPPED, "user name and password together, or neither")
+            plan.add_row(variable, Verdict.SKIPPED, "set both user name and password, or neither")
         first = next(iter(fields.values()))[0]
         plan.edit(first, (*RECEIVERS, name, "type"), kind.type)
         # A single channel gets all severities.
@@ -150,11 +150,11 @@ def _fill_receiver(plan: ImportPlan, kind: ReceiverKind, fields: Fields) -> None
 
 def _reason_to_skip(plan: ImportPlan, kind: ReceiverKind, fields: Fields, receiver: Receiver | None) -> str | None:
     if plan.environment not in (receiver.environments if receiver else ("staging", "production")):
-        return f"{plan.environment} tells nobody: `environments` of a receiver says otherwise"
+        return f"the receiver gets no alerts of {plan.environment}: add it to its `environments`"
     missing = [field_name for field_name in kind.needs if field_name not in fields]
     if receiver or not missing:
         return None
-    return f"for a receiver of the type {kind.type} {kind.fields[missing[0]].variables[0]} is missing"
+    return f"a receiver of the type {kind.type} needs {kind.fields[missing[0]].variables[0]} too"
 
 
 def _receiver(plan: ImportPlan, kind: ReceiverKind) -> tuple[str, Receiver | None]:

@@ -50,12 +50,12 @@ def _environment(plan: ImportPlan) -> None:
         if full_name in ("development", "staging", "production"):
             plan.setting("ENVIRONMENT", ("environment",), full_name, plan.stack.environment)
         else:
-            plan.add_row("ENVIRONMENT", Verdict.SKIPPED, "none of development, staging and production")
+            plan.add_row("ENVIRONMENT", Verdict.SKIPPED, "not one of development, staging and production")
     if (suffix := plan.value("ENV_SUFFIX")) is not None:
         if ENVIRONMENTS.get(suffix, suffix) == plan.environment:
-            plan.add_row("ENV_SUFFIX", Verdict.ALREADY, "the product's and the stack's name tell containers apart")
+            plan.add_row("ENV_SUFFIX", Verdict.ALREADY, "container names contain the product and the stack")
         else:
-            text = f"the environment is {plan.environment}; it is not used for names here"
+            text = f"the environment is {plan.environment}; names do not contain it"
             plan.add_row("ENV_SUFFIX", Verdict.DIFFERS, text)
 
 
@@ -69,7 +69,7 @@ def _grafana(plan: ImportPlan) -> None:
         url = url.rstrip("/")
         hostname = plan.stack.tunnel.hostname if plan.stack.tunnel else None
         if grafana.root_url is None and url == f"https://{hostname}":
-            plan.add_row("GRAFANA_ROOT_URL", Verdict.ALREADY, f"tunnel.hostname: {hostname}, said by {plan.stack_file}")
+            plan.add_row("GRAFANA_ROOT_URL", Verdict.ALREADY, f"tunnel.hostname: {hostname}, from {plan.stack_file}")
         else:
             current = grafana.root_url.rstrip("/") if grafana.root_url else None
             plan.setting("GRAFANA_ROOT_URL", ("monitoring", "grafana", "root_url"), url, current)
@@ -83,7 +83,7 @@ def _tunnel(plan: ImportPlan) -> None:
         # The shipped stacks have zeros in place of an account id.
         if tunnel and tunnel.account_id and tunnel.account_id.strip("0"):
             text = (
-                "not used: Dockyard makes this stack's tunnel. To use the token, put `token` in place of the rest of it"
+                "not used: Dockyard creates this stack's tunnel. To use the token, replace the other keys with `token`"
             )
             plan.add_row(variable, Verdict.DIFFERS, f"{text} in {plan.stack_file}")
         else:
@@ -96,7 +96,7 @@ def _tunnel(plan: ImportPlan) -> None:
             current = tunnel.hostname if tunnel else None
             plan.setting("GRAFANA_PUBLIC_DOMAIN", ("tunnel", "hostname"), domain, current)
         else:
-            text = "this stack has no tunnel: give CLOUDFLARE_TUNNEL_TOKEN too, or `dockyard:tunnel`"
+            text = "this stack has no tunnel: set CLOUDFLARE_TUNNEL_TOKEN too, or `dockyard:tunnel`"
             plan.add_row("GRAFANA_PUBLIC_DOMAIN", Verdict.SKIPPED, text)
 
 
@@ -106,7 +106,7 @@ def _port(plan: ImportPlan) -> None:
     ports = {name: service.port for name, service in plan.product.services.items() if service.port}
     if listening := [name for name, port in ports.items() if str(port) == value]:
         paths = " and ".join(f"services.{name}.port" for name in listening)
-        plan.add_row("PORT", Verdict.ALREADY, f"{paths}: {value}, said by {plan.stack.product}")
+        plan.add_row("PORT", Verdict.ALREADY, f"{paths}: {value}, from {plan.stack.product}")
     else:
         have = ", ".join(f"services.{name}.port is {port}" for name, port in ports.items())
         plan.add_row("PORT", Verdict.DIFFERS, f"{have or 'no service has a port'}: change it in {plan.stack.product}")
@@ -119,7 +119,7 @@ def _migrations(plan: ImportPlan) -> None:
     value = plan.value("RUN_MIGRATIONS")
     if not jobs and within and value is not None:
         verdict = Verdict.ALREADY if SWITCH.get(value.lower()) else Verdict.SKIPPED
-        text = f"the image of {' and '.join(within)} migrates by itself when it starts"
+        text = f"the image of {' and '.join(within)} runs its migrations when it starts"
         plan.add_row("RUN_MIGRATIONS", verdict, text)
         return
     _switch(plan, "RUN_MIGRATIONS", jobs)
@@ -159,5 +159,5 @@ def _hint(plan: ImportPlan, name: str) -> str:
     if name == "BUILD_FRONTEND":
         return f"{plan.product.name} has no service called frontend"
     if name == "RUN_MIGRATIONS":
-        return f"{plan.product.name} has no job that migrates"
-    return f"to take it, name it in `env` or `secrets` of a service in {plan.stack.product}"
+        return f"{plan.product.name} has no migration job"
+    return f"to import it, add it to `env` or `secrets` of a service in {plan.stack.product}"

@@ -22,10 +22,8 @@ REDIS_URLS = ("REDIS_URL", "REDIS_ADDR")
 DSN_SECRET, POSTGRES_PASSWORD, REDIS_PASSWORD = "postgres-dsn", "postgres-password", "redis-password"
 SCHEMES = {"postgres": ("postgresql", "postgres"), "redis": ("redis",)}
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 - looked for, not bound
-IN_A_CONTAINER = (
-    "in a container this is the container itself: {store} is the product's own, host.docker.internal the host"
-)
-EXISTING_DATA_NOTE = "; a Postgres that has its data already keeps its old one until ALTER USER"
+IN_A_CONTAINER = "in a container this is the container itself: use {store} or, for the host, host.docker.internal"
+EXISTING_DATA_NOTE = "; an existing database keeps its old password until ALTER USER"
 
 
 @dataclass(frozen=True)
@@ -70,14 +68,14 @@ def _chosen(plan: ImportPlan, names: tuple[str, ...], store: str, form: str) -> 
             continue
         address = parse_address(value, store)
         if address is None:
-            plan.add_row(name, Verdict.SKIPPED, f"no address of the form {form}")
+            plan.add_row(name, Verdict.SKIPPED, f"not an address of the form {form}")
         elif address.host in LOCAL_HOSTS:
             plan.add_row(name, Verdict.SKIPPED, IN_A_CONTAINER.format(store=store))
         elif chosen is None:
             chosen = name, address
         else:
             first = chosen[0]
-            differs = f"{first} says something else, and product and exporter share one address"
+            differs = f"{first} has another value, and product and exporter share one address"
             plan.compare(name, address == chosen[1], f"the same as {first}", differs)
     return chosen
 
@@ -100,13 +98,13 @@ def postgres(plan: ImportPlan) -> None:
         for name, key in POSTGRES_PARTS.items():
             if (value := plan.value(name)) is not None:
                 same = value == str(getattr(address, key))
-                plan.compare(name, same, f"part of what {variable} says", f"{variable} says something else")
+                plan.compare(name, same, f"part of {variable}", f"{variable} has another value")
     elif isinstance(effective, Postgres):
         _own_postgres(plan, chosen, effective)
     else:
         for name in names:
             if plan.value(name) is not None:
-                text = "this stack's Postgres is somebody else's, by postgres.external; without it, the product's own"
+                text = "this stack uses an external Postgres: remove postgres.external to use the product's own"
                 plan.add_row(name, Verdict.DIFFERS, text)
 
 
@@ -117,13 +115,13 @@ def _from_parts(plan: ImportPlan) -> tuple[str, StoreAddress] | None:
     if values["POSTGRES_HOST"] in LOCAL_HOSTS:
         plan.add_row("POSTGRES_HOST", Verdict.SKIPPED, IN_A_CONTAINER.format(store="postgres"))
     elif missing:
-        plan.add_row("POSTGRES_HOST", Verdict.SKIPPED, f"somebody else's Postgres needs {', '.join(missing)} too")
+        plan.add_row("POSTGRES_HOST", Verdict.SKIPPED, f"an external Postgres needs {', '.join(missing)} too")
     else:
         host, port = values["POSTGRES_HOST"], values["POSTGRES_PORT"] or STORES["postgres"]
         user, password, database = (quote(values[f"POSTGRES_{key}"], "") for key in ("USER", "PASSWORD", "DB"))
         if address := parse_address(f"postgresql://{user}:{password}@{host}:{port}/{database}", "postgres"):
             return "POSTGRES_HOST", address
-        plan.add_row("POSTGRES_HOST", Verdict.SKIPPED, "with POSTGRES_PORT it is no address of a server")
+        plan.add_row("POSTGRES_HOST", Verdict.SKIPPED, "with POSTGRES_PORT it is not a server address")
     for name in POSTGRES_PARTS:
         if plan.value(name) is not None:
             plan.add_row(name, Verdict.SKIPPED, "see POSTGRES_HOST")
@@ -137,14 +135,14 @@ def _own_postgres(plan: ImportPlan, chosen: tuple[str, StoreAddress] | None, set
         if address.password:
             plan.secret(variable, POSTGRES_PASSWORD, address.password, EXISTING_DATA_NOTE)
         else:
-            plan.add_row(variable, Verdict.ALREADY, "the product's own Postgres, by an address that Dockyard makes")
+            plan.add_row(variable, Verdict.ALREADY, "the product's own Postgres, whose address Dockyard generates")
         for key in ("user", "database"):
             if (requested := getattr(address, key)) and requested != getattr(settings, key):
                 plan.add_row(variable, Verdict.DIFFERS, _difference(plan, key, requested, getattr(settings, key)))
         if address.port != STORES["postgres"]:
             plan.add_row(variable, Verdict.DIFFERS, _port_difference(plan, address.port))
     if (host := plan.value("POSTGRES_HOST")) is not None:
-        differs = f"{chosen[0] if chosen else 'the product'} says postgres"
+        differs = f"{chosen[0] if chosen else 'the product'} has postgres"
         plan.compare("POSTGRES_HOST", host == "postgres", "the name of the product's own Postgres", differs)
     if (port := plan.value("POSTGRES_PORT")) is not None:
         same_port = {
@@ -156,7 +154,7 @@ def _own_postgres(plan: ImportPlan, chosen: tuple[str, StoreAddress] | None, set
     for name, key in (("POSTGRES_USER", "user"), ("POSTGRES_DB", "database")):
         value, current = plan.value(name), getattr(settings, key)
         if value == current:
-            text = f"postgres.{key}: {current}, said by {plan.source_of(('postgres', key))}"
+            text = f"postgres.{key}: {current}, from {plan.source_of(('postgres', key))}"
             plan.add_row(name, Verdict.ALREADY, text)
         elif value is not None:
             plan.add_row(name, Verdict.DIFFERS, _difference(plan, key, value, current))
@@ -170,8 +168,8 @@ def _difference(plan: ImportPlan, key: str, requested: str, current: str) -> str
 
 def _port_difference(plan: ImportPlan, port: int | str) -> str:
     return (
-        f"the product's own Postgres has {STORES['postgres']} in its network, not {port}:"
-        f" `dockyard:publish: {{postgres: {port}}}` in {plan.stack_file} has it on this machine"
+        f"the product's own Postgres listens on {STORES['postgres']} in its network, not {port}:"
+        f" `dockyard:publish: {{postgres: {port}}}` in {plan.stack_file} publishes it on this machine"
     )
 
 
@@ -187,7 +185,7 @@ def redis(plan: ImportPlan) -> None:
         passwords["REDIS_PASSWORD"] = password
     own_address = chosen is not None and chosen[1].host == "redis"
     if chosen and own_address and external:
-        text = "this stack's Redis is somebody else's, by redis.external; without it, the product's own"
+        text = "this stack uses an external Redis: remove redis.external to use the product's own"
         for name in dict.fromkeys([chosen[0], *passwords]):
             plan.add_row(name, Verdict.DIFFERS, text)
     elif (chosen and not own_address) or (external and not chosen):
@@ -203,7 +201,7 @@ def _own_redis(plan: ImportPlan, chosen: tuple[str, StoreAddress] | None, passwo
         return
     variable, address = chosen
     if variable not in passwords:
-        text = "the product's own Redis; the address that Dockyard makes has its generated password"
+        text = "the product's own Redis; the address that Dockyard generates has its password"
         plan.add_row(variable, Verdict.ALREADY, text)
     if address.port != STORES["redis"] or address.database not in ("", "0"):
         plan.add_row(variable, Verdict.DIFFERS, f"the product's own Redis is at redis:{STORES['redis']}, database 0")

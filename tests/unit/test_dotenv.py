@@ -37,17 +37,17 @@ class TestTheSeedsOwnExamples:
         shop.stack_file.write_text(STACK + "  dockyard:tunnel: {token: tunnel-token}\n")
         answers = shop.take(TUMULTE)
         assert list(answers) == names(TUMULTE)
-        placeholders = {name for name, answer in answers.items() if answer.startswith("left out: a placeholder")}
+        placeholders = {name for name, answer in answers.items() if answer.startswith("skipped: a placeholder")}
         assert placeholders == {
             *("GF_SECURITY_ADMIN_PASSWORD", "DISCORD_MONITORING_WEBHOOK_URL", "DISCORD_CRITICAL_WEBHOOK_URL"),
             *("CLOUDFLARE_TUNNEL_TOKEN", "DATA_SOURCE_NAME"),
         }
-        assert answers["ENVIRONMENT"] == "already so: environment: staging, said by Pulumi.staging.yaml"
-        assert answers["ENV_SUFFIX"].startswith("already so")
-        assert answers["GF_SECURITY_ADMIN_USER"] == "already so: monitoring.grafana.admin_user: admin, said by default"
+        assert answers["ENVIRONMENT"] == "unchanged: environment: staging, from Pulumi.staging.yaml"
+        assert answers["ENV_SUFFIX"].startswith("unchanged")
+        assert answers["GF_SECURITY_ADMIN_USER"] == "unchanged: monitoring.grafana.admin_user: admin, from default"
         assert answers["GRAFANA_ROOT_URL"].startswith("set: monitoring.grafana.root_url")
         assert answers["REDIS_ADDR"] == "set: redis.external.address: host.docker.internal:6379"
-        assert answers["REDIS_PASSWORD"] == "left out: it is empty"
+        assert answers["REDIS_PASSWORD"] == "skipped: it is empty"
         assert shop.secrets == {}
 
     def test_tumultes_example_with_real_values_becomes_settings_and_secrets(self, shop):
@@ -96,7 +96,7 @@ class TestSecrets:
         answers = shop.take(text)
         assert shop.stack_file.read_text() == after
         assert "config set" not in shop.commands.removeprefix(commands)
-        assert {text.split(":")[0] for text in answers.values()} == {"already so"}
+        assert {text.split(":")[0] for text in answers.values()} == {"unchanged"}
 
     def test_another_value_replaces_the_secret(self, shop):
         shop.take("JWT_SECRET=s3cret-one\n")
@@ -118,7 +118,7 @@ class TestSecrets:
 
     def test_a_secret_of_a_disabled_workload_is_left_out(self, shop):
         answers = shop.take("FRONTEND_KEY=s3cret\nBUILD_FRONTEND=false\n")
-        assert answers["FRONTEND_KEY"] == "left out: nothing in this stack asks for the secret frontend-key"
+        assert answers["FRONTEND_KEY"] == "skipped: this stack uses no secret frontend-key"
         assert shop.secrets == {}
 
 
@@ -136,8 +136,8 @@ class TestSettings:
     def test_an_override_goes_when_the_product_files_value_is_wanted_again(self, shop):
         shop.take("DB_TRACE=true\nBUILD_FRONTEND=false\n")
         answers = shop.take("DB_TRACE=false\nBUILD_FRONTEND=true\n")
-        assert answers["DB_TRACE"].startswith("set: services.api.env.DB_TRACE: taken out")
-        assert answers["BUILD_FRONTEND"].startswith("set: services.frontend.enabled: taken out")
+        assert answers["DB_TRACE"].startswith("set: services.api.env.DB_TRACE: removed")
+        assert answers["BUILD_FRONTEND"].startswith("set: services.frontend.enabled: removed")
         assert shop.stack_file.read_text() == STACK
 
     def test_frontend_and_migrations_are_switched_off(self, shop):
@@ -152,7 +152,7 @@ class TestSettings:
         product = product.replace("    after: [migrate]\n", "")
         shop.product_file.write_text(product.replace("    port: 3000\n", "    port: 3000\n    dump_before: true\n"))
         answers = shop.take("RUN_MIGRATIONS=false\n")
-        assert answers["RUN_MIGRATIONS"] == "left out: the image of api migrates by itself when it starts"
+        assert answers["RUN_MIGRATIONS"] == "skipped: the image of api runs its migrations when it starts"
 
     def test_grafana_and_environment_are_settings(self, shop):
         shop.take("ENVIRONMENT=prod\nGF_SECURITY_ADMIN_USER=boss\nGRAFANA_ROOT_URL=https://grafana.example/\n")
@@ -164,17 +164,17 @@ class TestSettings:
         ("line", "answer"),
         [
             ("ENV_SUFFIX=prod", "differs: the environment is staging"),
-            ("PORT=8080", "already so: services.frontend.port: 8080, said by products/shop.yaml"),
+            ("PORT=8080", "unchanged: services.frontend.port: 8080, from products/shop.yaml"),
             ("PORT=4000", "differs: services.api.port is 3000"),
-            ("RATE_LIMIT_DEFAULT=100", "already so"),
-            ("REDIS_URL=redis://redis:6379", "already so"),
-            ("DATABASE_URL=postgresql://user:pass@host:port/db", "left out: a placeholder"),
-            ("JWT_SECRET=your-secret-key", "left out: a placeholder"),
+            ("RATE_LIMIT_DEFAULT=100", "unchanged"),
+            ("REDIS_URL=redis://redis:6379", "unchanged"),
+            ("DATABASE_URL=postgresql://user:pass@host:port/db", "skipped: a placeholder"),
+            ("JWT_SECRET=your-secret-key", "skipped: a placeholder"),
             # A domain without a tunnel.
-            ("GRAFANA_PUBLIC_DOMAIN=m.shop.example", "left out"),
-            ("SENTRY_DSN=https://s3cret@sentry.example/1", "not known: to take it, name it in `env` or `secrets`"),
-            ("TWILIO_AUTH_TOKEN=s3cret", "not known: Twilio's own API takes forms"),
-            ("ANALYZE_BUNDLE=true", "not known: a step of the product's own pipeline"),
+            ("GRAFANA_PUBLIC_DOMAIN=m.shop.example", "skipped"),
+            ("SENTRY_DSN=https://s3cret@sentry.example/1", "unknown: to import it, add it to `env` or `secrets`"),
+            ("TWILIO_AUTH_TOKEN=s3cret", "unknown: Twilio's own API expects forms"),
+            ("ANALYZE_BUNDLE=true", "unknown: a step of the product's own pipeline"),
         ],
     )
     def test_a_variable_that_sets_nothing_is_answered_with_the_reason(self, shop, line, answer):
@@ -193,7 +193,7 @@ class TestSettings:
     def test_a_tunnel_that_dockyard_makes_is_not_given_up_for_a_token(self, shop):
         shop.stack_file.write_text(self.TUNNEL % ("a" * 32, "b" * 32))
         answers = shop.take("CLOUDFLARE_TUNNEL_TOKEN=eyJhIjoi\n")
-        assert answers["CLOUDFLARE_TUNNEL_TOKEN"].startswith("differs: not used: Dockyard makes this stack's tunnel")
+        assert answers["CLOUDFLARE_TUNNEL_TOKEN"].startswith("differs: not used: Dockyard creates this stack's tunnel")
         assert shop.secrets == {}
 
 

@@ -58,7 +58,7 @@ def test_each_of_love_parsers_channels_becomes_a_receiver(shop):
     }
     assert shop.config["dockyard:alerts"]["heartbeat"] == "heartbeat-url"
     assert set(shop.secrets) == {"slack-webhook", "smtp-password", "sms-url", "pagerduty-key", "heartbeat-url"}
-    assert answers["SMTP_PORT"] == "already so: part of what SMTP_HOST says"
+    assert answers["SMTP_PORT"] == "unchanged: part of SMTP_HOST"
     assert "s3cret" not in shop.printed + shop.stack_file.read_text() + shop.commands
     assert sorted(again(shop).product.alerts.receivers) == sorted(receivers(shop))
 
@@ -68,7 +68,7 @@ def test_a_second_import_changes_nothing(shop):
     after = shop.stack_file.read_text()
     answers = shop.take(LOVE_PARSER)
     assert shop.stack_file.read_text() == after
-    assert {text.split(":")[0] for text in answers.values()} == {"already so"}
+    assert {text.split(":")[0] for text in answers.values()} == {"unchanged"}
 
 
 def test_one_discord_channel_alone_receives_everything(shop):
@@ -105,15 +105,15 @@ def test_another_channel_or_mail_server_changes_the_receiver(shop):
 @pytest.mark.parametrize(
     ("text", "missing"),
     [
-        ("SMTP_FROM=a@shop.net\nSMTP_TO=b@shop.net\n", "SMTP_SMARTHOST is missing"),
-        ("TELEGRAM_BOT_TOKEN=123:s3cret\n", "TELEGRAM_CHAT_ID is missing"),
-        ("SLACK_CHANNEL=#ops\n", "SLACK_WEBHOOK_URL is missing"),
-        ("NTFY_TOKEN=tk_s3cret\n", "NTFY_TOPIC is missing"),
+        ("SMTP_FROM=a@shop.net\nSMTP_TO=b@shop.net\n", "SMTP_SMARTHOST too"),
+        ("TELEGRAM_BOT_TOKEN=123:s3cret\n", "TELEGRAM_CHAT_ID too"),
+        ("SLACK_CHANNEL=#ops\n", "SLACK_WEBHOOK_URL too"),
+        ("NTFY_TOKEN=tk_s3cret\n", "NTFY_TOPIC too"),
     ],
 )
 def test_half_of_a_receiver_is_left_out_with_what_is_missing(shop, text, missing):
     answers = shop.take(text)
-    assert all(one.startswith("left out") and missing in one for one in answers.values())
+    assert all(one.startswith("skipped") and missing in one for one in answers.values())
     assert shop.stack_file.read_text() == STACK
 
 
@@ -135,13 +135,13 @@ def test_a_wrong_address_is_left_out_and_two_names_of_a_secret_are_compared(shop
     answers = shop.take(
         "SLACK_WEBHOOK_URL=s3cret\nTEAMS_WEBHOOK_URL=https://t.net/1\nMSTEAMS_WEBHOOK_URL=https://t.net/2\n"
     )
-    assert answers["SLACK_WEBHOOK_URL"] == "left out: no address of a webhook: https://…"
-    assert answers["MSTEAMS_WEBHOOK_URL"] == "differs: not used: TEAMS_WEBHOOK_URL says something else"
+    assert answers["SLACK_WEBHOOK_URL"] == "skipped: not a webhook address: https://…"
+    assert answers["MSTEAMS_WEBHOOK_URL"] == "differs: not used: TEAMS_WEBHOOK_URL has another value"
 
 
 def test_half_of_a_login_is_left_out(shop):
     answers = shop.take("SMTP_SMARTHOST=mail.net:25\nSMTP_FROM=a@shop.net\nSMTP_TO=b@shop.net\nSMTP_USER=alerts\n")
-    assert answers["SMTP_USER"] == "left out: user name and password together, or neither"
+    assert answers["SMTP_USER"] == "skipped: set both user name and password, or neither"
     assert receivers(shop)["email-critical"].keys() == {"type", "severities", "to", "from", "smarthost"}
 
 
@@ -155,9 +155,9 @@ def test_development_has_no_receivers(shop):
     shop.stack_file.write_text(STACK.replace("staging # as it stands", "development"))
     answers = shop.take(LOVE_PARSER)
     assert {text for name, text in answers.items() if name not in ("SMTP_PORT", "HEARTBEAT_URL")} == {
-        "left out: development tells nobody: `environments` of a receiver says otherwise"
+        "skipped: the receiver gets no alerts of development: add it to its `environments`"
     }
-    assert answers["HEARTBEAT_URL"].startswith("left out: development calls no dead man's switch")
+    assert answers["HEARTBEAT_URL"].startswith("skipped: development has no dead man's switch")
     assert shop.secrets == {}
 
 
@@ -166,7 +166,7 @@ def test_a_secret_that_the_product_asks_for_is_the_products(shop):
     shop.product_file.write_text(product)
     answers = shop.take("TELEGRAM_BOT_TOKEN=123456:s3cret\nTELEGRAM_CHAT_ID=-1\n")
     assert answers["TELEGRAM_BOT_TOKEN"] == "secret set: dockyard:telegram-bot-token"
-    assert "TELEGRAM_BOT_TOKEN is missing" in answers["TELEGRAM_CHAT_ID"]
+    assert "TELEGRAM_BOT_TOKEN too" in answers["TELEGRAM_CHAT_ID"]
 
 
 def test_a_receiver_of_the_product_file_is_overridden_only_where_it_differs(shop):

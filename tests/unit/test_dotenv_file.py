@@ -40,7 +40,7 @@ class TestReading:
         assert not is_placeholder(value)
 
     def test_a_malformed_line_is_reported_by_number_and_not_by_text(self, tmp_path):
-        with pytest.raises(SettingsError, match=r":2: \(line\): found a line that is none") as caught:
+        with pytest.raises(SettingsError, match=r":2: \(line\): found an invalid line") as caught:
             read_env_file(_file(tmp_path, "A=1\n= s3cret\n"))
         assert "s3cret" not in str(caught.value)
 

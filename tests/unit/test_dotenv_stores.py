@@ -9,8 +9,8 @@ def test_another_postgres_becomes_external_with_its_address_as_a_secret(shop):
     url = "postgresql://app:s3cret@db.example:5433/shop?sslmode=require"
     answers = shop.take(f"DATABASE_URL={url}\nDATA_SOURCE_NAME={url}\nPOSTGRES_USER=app\nPOSTGRES_DB=other\n")
     assert answers["DATABASE_URL"] == "secret set: dockyard:postgres-dsn, named by postgres.external.dsn"
-    assert answers["DATA_SOURCE_NAME"] == "already so: the same as DATABASE_URL"
-    assert answers["POSTGRES_USER"] == "already so: part of what DATABASE_URL says"
+    assert answers["DATA_SOURCE_NAME"] == "unchanged: the same as DATABASE_URL"
+    assert answers["POSTGRES_USER"] == "unchanged: part of DATABASE_URL"
     assert answers["POSTGRES_DB"].startswith("differs")
     assert shop.config["dockyard:postgres"] == {"external": {"dsn": "postgres-dsn"}}
     assert shop.secrets == {"postgres-dsn": url}
@@ -25,46 +25,46 @@ def test_an_external_postgres_keeps_the_name_of_its_secret(shop):
 def test_parts_alone_name_an_external_postgres_too(shop):
     answers = shop.take("POSTGRES_HOST=db.example\nPOSTGRES_USER=app\nPOSTGRES_PASSWORD=p@ss/word\nPOSTGRES_DB=shop\n")
     assert shop.secrets == {"postgres-dsn": "postgresql://app:p%40ss%2Fword@db.example:5432/shop"}
-    assert answers["POSTGRES_PASSWORD"] == "already so: part of what POSTGRES_HOST says"
+    assert answers["POSTGRES_PASSWORD"] == "unchanged: part of POSTGRES_HOST"
 
 
 def test_half_of_an_external_postgres_is_left_out_with_what_is_missing(shop):
     answers = shop.take("POSTGRES_HOST=db.example\nPOSTGRES_USER=app\n")
-    expected = "left out: somebody else's Postgres needs POSTGRES_PASSWORD, POSTGRES_DB too"
-    assert (answers["POSTGRES_HOST"], answers["POSTGRES_USER"]) == (expected, "left out: see POSTGRES_HOST")
+    expected = "skipped: an external Postgres needs POSTGRES_PASSWORD, POSTGRES_DB too"
+    assert (answers["POSTGRES_HOST"], answers["POSTGRES_USER"]) == (expected, "skipped: see POSTGRES_HOST")
 
 
 def test_the_products_own_postgres_is_compared_with_the_product_file(shop):
     given = "POSTGRES_HOST=postgres\nPOSTGRES_PORT=5433\nPOSTGRES_USER=root\nPOSTGRES_DB=shop\nPOSTGRES_PASSWORD=pw\n"
     answers = shop.take(given)
     assert shop.secrets == {"postgres-password": "pw"}
-    assert answers["POSTGRES_HOST"].startswith("already so")
-    assert answers["POSTGRES_PORT"] == "already so: publish.postgres: 5433, on this machine"
+    assert answers["POSTGRES_HOST"].startswith("unchanged")
+    assert answers["POSTGRES_PORT"] == "unchanged: publish.postgres: 5433, on this machine"
     assert answers["POSTGRES_USER"].startswith(
         "differs: postgres.user is shop, not root: change it in products/shop.yaml"
     )
-    assert answers["POSTGRES_DB"] == "already so: postgres.database: shop, said by products/shop.yaml"
+    assert answers["POSTGRES_DB"] == "unchanged: postgres.database: shop, from products/shop.yaml"
     assert "dockyard:publish: {postgres: 6000}" in shop.take("POSTGRES_PORT=6000\n")["POSTGRES_PORT"]
 
 
 def test_two_passwords_for_one_postgres_differ(shop):
     answers = shop.take("DATABASE_URL=postgresql://shop:one@postgres/shop\nPOSTGRES_PASSWORD=two\n")
-    assert answers["POSTGRES_PASSWORD"] == "differs: not used: DATABASE_URL gives another dockyard:postgres-password"
+    assert answers["POSTGRES_PASSWORD"] == "differs: not used: DATABASE_URL sets another dockyard:postgres-password"
     assert shop.secrets == {"postgres-password": "one"}
 
 
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("DATABASE_URL=mysql://app:s3cret@db.example/shop", "no address of the form postgresql://"),
+        ("DATABASE_URL=mysql://app:s3cret@db.example/shop", "not an address of the form postgresql://"),
         ("DATABASE_URL=postgresql://app:s3cret@localhost/shop", "in a container this is the container itself"),
-        ("REDIS_URL=rediss://cache.example:6379", "no address of the form redis://"),
+        ("REDIS_URL=rediss://cache.example:6379", "not an address of the form redis://"),
         ("REDIS_ADDR=localhost:6379", "in a container this is the container itself"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_left_out_with_the_reason(shop, line, why):
     (text,) = shop.take(line + "\n").values()
-    assert text.startswith(f"left out: {why}")
+    assert text.startswith(f"skipped: {why}")
     assert "s3cret" not in shop.printed
 
 
@@ -95,12 +95,12 @@ def test_values_of_own_stores_differ_where_the_stack_has_external_ones(shop):
     external = "  dockyard:postgres: {external: {dsn: their-dsn}}\n  dockyard:redis: {external: {address: 'c:1'}}\n"
     shop.stack_file.write_text(STACK + external)
     answers = shop.take("POSTGRES_PASSWORD=s3cret\nREDIS_URL=redis://:s3cret@redis:6379\n")
-    assert answers["POSTGRES_PASSWORD"].startswith("differs: this stack's Postgres is somebody else's")
-    assert answers["REDIS_URL"].startswith("differs: this stack's Redis is somebody else's")
+    assert answers["POSTGRES_PASSWORD"].startswith("differs: this stack uses an external Postgres")
+    assert answers["REDIS_URL"].startswith("differs: this stack uses an external Redis")
     assert shop.secrets == {}
 
 
 def test_a_product_without_stores_knows_no_such_variable(shop):
     shop.product_file.write_text("name: shop\nservices: {api: {image: demo, port: 1, health: {tcp: true}}}\n")
     answers = shop.take("DATABASE_URL=postgresql://a:s3cret@db.example/shop\nREDIS_PASSWORD=s3cret\n")
-    assert list(answers.values()) == ["not known: shop has no Postgres", "not known: shop has no Redis"]
+    assert list(answers.values()) == ["unknown: shop has no Postgres", "unknown: shop has no Redis"]
