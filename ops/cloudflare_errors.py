@@ -39,7 +39,7 @@ def explain_error(text: str, label: str) -> str:
 
 def _cloudflare(text: str) -> str | None:
     if WITHOUT_TOKEN in text:
-        return f"there is no API token for Cloudflare; give one: {SET_TOKEN}"
+        return f"there is no API token for Cloudflare; set one: {SET_TOKEN}"
     if match := OFFICIAL.search(text):
         codes = re.findall(r'"code"\s*:\s*(\d+)', match["answer"])
         messages = re.findall(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', match["answer"])
@@ -48,7 +48,7 @@ def _cloudflare(text: str) -> str | None:
         messages = re.findall(r"(?:^|, )(.+?) \(code \d+\)", match["answer"])
     elif UNREACHABLE.search(text):
         return (
-            "Cloudflare's API cannot be reached from this machine; check its network, or take `tunnel` out of the stack"
+            "Cloudflare's API cannot be reached from this machine; check its network, or remove `tunnel` from the stack"
         )
     else:
         return None

@@ -246,18 +246,18 @@ def test_an_account_without_one_time_pins_is_told_how_to_get_them(
 @pytest.mark.parametrize(
     ("holder", "trouble", "message"),
     [
-        ("missing", {"b" * 32}, "dns record t-dns-monitoring.example.org: Cloudflare knows nothing of the zone bbbb"),
+        ("missing", {"b" * 32}, "dns record t-dns-monitoring.example.org: Cloudflare does not know the zone bbbb"),
         (
             "records",
             {"r": {"name": GRAFANA, "type": "A"}},
-            "dns record t-dns-monitoring.example.org: this name has a DNS record already",
+            "dns record t-dns-monitoring.example.org: this name already has a DNS record",
         ),
         (
             "tunnels",
             {"t": {"name": TUNNEL["name"], "deleted_at": None}},
-            "tunnel cloudflared t-tunnel: Cloudflare has a tunnel of this name already",
+            "tunnel cloudflared t-tunnel: Cloudflare already has a tunnel of this name",
         ),
-        ("token", "hunter2", "the API token is wrong or must not do this in the account aaaa"),
+        ("token", "hunter2", "the API token is wrong or lacks a permission in the account aaaa"),
     ],
     ids=["a zone that is not there", "a name that is taken", "a tunnel's name that is taken", "a wrong token"],
 )

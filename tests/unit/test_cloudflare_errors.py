@@ -15,14 +15,14 @@ RECORDS = f"/zones/{ZONE}/dns_records"
 APPS = f"/accounts/{ACCOUNT}/access/apps"
 TOKENS = f"/accounts/{ACCOUNT}/access/service_tokens"
 
-BAD_TOKEN = "Cloudflare does not know the API token; make one that is an API token and no API key: pulumi config set"
-TAKEN = f"this name has a DNS record already in the zone {ZONE} (tunnel.zone_id); delete that record, or choose another"
+BAD_TOKEN = "Cloudflare does not accept the API token; create an API token, not an API key: pulumi config set"
+TAKEN = f"this name already has a DNS record in the zone {ZONE} (tunnel.zone_id); delete that record, or choose another"
 MUST_NOT = (
-    f"the API token is wrong or must not do this in the account {ACCOUNT} (tunnel.account_id); it needs the permission"
-    " “Account · Cloudflare Tunnel · Edit”"
+    f"the API token is wrong or lacks a permission in the account {ACCOUNT} (tunnel.account_id); it needs the"
+    " permission “Account · Cloudflare Tunnel · Edit”"
 )
-NO_ZONE = f"Cloudflare knows nothing of the zone {ZONE} (tunnel.zone_id); copy the id from the overview page"
-SAME_NAME = "Cloudflare has a tunnel of this name already; delete it (Zero Trust → Networks → Tunnels), choose another"
+NO_ZONE = f"Cloudflare does not know the zone {ZONE} (tunnel.zone_id); copy the id from the overview page"
+SAME_NAME = "Cloudflare already has a tunnel of this name; delete it (Zero Trust → Networks → Tunnels), choose another"
 CONNECTED = "a connector is still connected to the tunnel; wait a minute"
 NO_ACCESS = f"Access is not enabled in the account {ACCOUNT} (tunnel.account_id); open one.dash.cloudflare.com"
 
@@ -54,8 +54,8 @@ def standin(path, status, *errors, method="POST"):
         (APPS, 403, 10000, "Authentication error", "“Account · Access: Apps and Policies · Edit”"),
         (TOKENS, 403, 10000, "Authentication error", "“Account · Access: Service Tokens · Edit”"),
         (RECORDS, 400, 7003, f"Could not route to /client/v4{RECORDS}, perhaps …", NO_ZONE),
-        (TUNNELS, 404, 7003, "Could not route", f"Cloudflare knows nothing of the account {ACCOUNT}"),
-        (RECORDS, 400, 1001, "Invalid zone identifier", "Cloudflare knows nothing of the zone"),
+        (TUNNELS, 404, 7003, "Could not route", f"Cloudflare does not know the account {ACCOUNT}"),
+        (RECORDS, 400, 1001, "Invalid zone identifier", "Cloudflare does not know the zone"),
         (RECORDS, 400, 81053, "An A, AAAA, or CNAME record with that host already exists.", TAKEN),
         (RECORDS, 400, 81054, "A CNAME record with that host already exists.", TAKEN),
         (RECORDS, 400, 81057, "The record already exists.", TAKEN),
@@ -65,8 +65,8 @@ def standin(path, status, *errors, method="POST"):
         (f"{TUNNELS}/f70ff985", 404, 1003, "Tunnel not found", "deleted at Cloudflare meanwhile"),
         (APPS, 403, 9999, "access.api.error.not_enabled: Access is not enabled. Visit the Access dashboard", NO_ACCESS),
         (APPS, 409, 11010, "access.api.error.application_already_exists", "delete that application"),
-        (TUNNELS, 429, 971, "Please wait and consider throttling", "requests in five minutes; wait that long"),
-        (TUNNELS, 502, 502, "bad gateway", "look at www.cloudflarestatus.com"),
+        (TUNNELS, 429, 971, "Please wait and consider throttling", "requests in five minutes; wait five minutes"),
+        (TUNNELS, 502, 502, "bad gateway", "check www.cloudflarestatus.com"),
     ],
 )
 def test_a_refusal_is_one_sentence_with_what_to_do(plugin, path, status, code, message, sentence):
@@ -80,7 +80,7 @@ def test_a_refusal_is_one_sentence_with_what_to_do(plugin, path, status, code, m
 
 def test_two_codes_are_one_sentence_of_the_more_telling():
     text = official(RECORDS, 404, (7003, "Could not route to /x"), (7000, "No route for that URI"))
-    assert explain_error(text, "").startswith(f"Cloudflare knows nothing of the zone {ZONE}")
+    assert explain_error(text, "").startswith(f"Cloudflare does not know the zone {ZONE}")
     assert explain_error(text, "").endswith("(Cloudflare's code 7000, 7003)")
 
 
@@ -121,7 +121,7 @@ def test_an_api_that_cannot_be_reached_asks_to_check_the_network(text):
 def test_a_missing_token_has_a_remedy():
     text = "creating urn:x: there is no API token for Cloudflare; set it with `pulumi config set`"
     assert explain_error(text, "") == (
-        "there is no API token for Cloudflare; give one: pulumi config set --secret cloudflare:apiToken, see"
+        "there is no API token for Cloudflare; set one: pulumi config set --secret cloudflare:apiToken, see"
         " docs/tunnel.md"
     )
 
@@ -146,4 +146,4 @@ def test_an_error_of_a_resource_and_of_the_program_is_reported_once(tmp_path):
     for urn, message in ((record, text), (stack, f"Traceback …\nException: {text}"), (stack, "update failed")):
         follower._handle({"diagnosticEvent": {"severity": "error", "message": message, "urn": urn}})
     [told] = follower.outcome.errors
-    assert told.startswith("dns record t-dns-x.example.org: this name has a DNS record already")
+    assert told.startswith("dns record t-dns-x.example.org: this name already has a DNS record")
