@@ -18,32 +18,32 @@ from ops.state.store import readable_store, store_of
 from toolchain.environment import backend_url, ensure_backend, full_environment, local_backend
 from toolchain.pulumi_cli import ensure_pulumi
 
-app = typer.Typer(no_args_is_help=True, help="The state: its backend, its lock, its copies, its moves.")
+app = typer.Typer(no_args_is_help=True, help="Show, unlock, back up, restore and move the state.")
 Stack = Annotated[str, typer.Argument(help="A stack.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 @app.command()
 def show(stack: Stack) -> None:
-    """Show where the state is kept, what encrypts its secrets, who holds it, and the last run."""
+    """Show the state's backend, what encrypts its secrets, who locked it, and the last run."""
     work = WorkDir()
     store = store_of(work)
     deployment = prepare_pulumi(work, stack, Progress(quiet=True)).read("stack export").get("deployment") or {}
     pending = deployment.get("pending_operations") or ()
     runs = updates(store, stack) if store else []
     provider = deployment.get("secrets_providers") or {}
-    holders = "; ".join(map(str, locks(store, stack))) if store else "cannot tell"
-    last_run = "none" if store else "cannot tell"
+    holders = "; ".join(map(str, locks(store, stack))) if store else "unknown"
+    last_run = "none" if store else "unknown"
     if runs:
         result = "succeeded" if runs[-1].succeeded else "failed"
         last_run = f"{runs[-1].kind} {result}, {runs[-1].ended.astimezone():%d %B %Y, %H:%M:%S}"
     lines = {
-        "kept at": backend_url(work),
+        "backend": backend_url(work),
         "secrets": (provider.get("state") or {}).get("url") or provider.get("type") or "none yet",
         "resources": str(len(deployment.get("resources") or ())),
         "locked by": holders or "nobody",
         "last run": last_run,
-        "interrupted": f"yes, in {len(pending)} operations: ./dockyard up {stack} mends it" if pending else "no",
+        "interrupted": f"yes, in {len(pending)} operations: ./dockyard up {stack} repairs it" if pending else "no",
     }
     for name, value in lines.items():
         typer.echo(f"{name:12} {value}")
@@ -51,41 +51,39 @@ def show(stack: Stack) -> None:
 
 @app.command()
 def unlock(stack: Stack, yes: Yes = False) -> None:
-    """Release the locks that a killed run on another machine left. Ask first whether it has really ended."""
-    remedy = f"`pulumi cancel {stack}` takes them away"
-    store = readable_store(WorkDir(), "`state unlock` knows files and S3", remedy)
+    """Release the locks of a killed run on another machine. Make sure first that it has ended."""
+    remedy = f"`pulumi cancel {stack}` removes the locks"
+    store = readable_store(WorkDir(), "`state unlock` supports files and S3 only", remedy)
     stack_locks = locks(store, stack)
     if not stack_locks:
-        typer.echo(f"Nobody holds the stack {stack}.")
+        typer.echo(f"The stack {stack} is not locked.")
     for lock in stack_locks:
         if lock.moved_to:
-            question = f"The state was moved to {lock.moved_to}. Use the old one here again, and have two?"
+            question = f"The state was moved to {lock.moved_to}. Unlock the old one, and have two states?"
         elif lock.is_local and lock.alive:
-            question = (
-                f"It is held by {lock}, WHICH RUNS on this machine. Two at once spoil the state. Unlock all the same?"
-            )
+            question = f"It is locked by {lock}, WHICH RUNS. Two runs at once corrupt the state. Unlock anyway?"
         else:
-            question = f"It is held by {lock}. If that run goes on, two runs at once spoil the state. Has it ended?"
+            question = (
+                f"It is locked by {lock}. If that run continues, two runs at once corrupt the state. Has it ended?"
+            )
         if not yes:
             typer.confirm(question, abort=True)
         store.delete(lock.key)
-        typer.echo(f"Released. ./dockyard up {stack} mends what the run left.")
+        typer.echo(f"Released. ./dockyard up {stack} repairs what the run left.")
 
 
 @app.command()
-def backup(
-    stack: Stack, file: Annotated[Path | None, typer.Argument(help="A file that is not there yet.")] = None
-) -> None:
+def backup(stack: Stack, file: Annotated[Path | None, typer.Argument(help="A new file.")] = None) -> None:
     """Write the state to a file of mode 0600, its secrets encrypted, with a checksum file beside it."""
     work = WorkDir()
     written = copies.backup(prepare_pulumi(work, stack, Progress(quiet=True)), file)
     typer.echo(written)
-    typer.echo("Its secrets open only with this stack's passphrase or key: keep that too, and not beside it.", err=True)
+    typer.echo("Only this stack's passphrase or key decrypts its secrets: keep that too, in another place.", err=True)
 
 
 @app.command()
 def restore(
-    stack: Stack, file: Annotated[Path, typer.Argument(help="What `state backup` wrote.")], yes: Yes = False
+    stack: Stack, file: Annotated[Path, typer.Argument(help="A file that `state backup` wrote.")], yes: Yes = False
 ) -> None:
     """Restore the state from a file of `state backup`. Containers stay; later changes are no longer in the state."""
     work, progress = WorkDir(), Progress(quiet=True)
@@ -93,9 +91,9 @@ def restore(
     settle_locks(work, stack, progress)
     copies.read(file, stack)
     if not yes:
-        typer.confirm(f"Forget what the state of {stack} says now, and take {file} for it?", abort=True)
+        typer.confirm(f"Replace the current state of {stack} with {file}?", abort=True)
     before = copies.restore(pulumi_cli, file)
-    typer.echo(f"Restored. What it was before is in {before}. Next: ./dockyard preview {stack} --refresh")
+    typer.echo(f"Restored. The previous state is in {before}. Next: ./dockyard preview {stack} --refresh")
 
 
 @app.command()
@@ -111,11 +109,11 @@ def move(
     for name in [stack] if stack else migration.stacks():
         move_stack(migration, name)
     if migration.target.url == local_backend(work):
-        progress.line("Take `backend` out of Pulumi.yaml, and PULUMI_BACKEND_URL out of the environment.")
+        progress.line("Remove `backend` from Pulumi.yaml, and PULUMI_BACKEND_URL from the environment.")
     else:
         progress.line(f'Now write into Pulumi.yaml, and commit it:\nbackend:\n  url: "{migration.target.url}"')
     if backend_url(work) == local_backend(work) and work.passphrase_file.exists():
         progress.line(
-            f"Secrets open with the passphrase in {work.passphrase_file}: everybody who deploys needs it, named by "
-            "PULUMI_CONFIG_PASSPHRASE_FILE. Or change to a key in a KMS: docs/state.md"
+            f"The passphrase in {work.passphrase_file} decrypts the secrets: everybody who deploys needs it, and "
+            "PULUMI_CONFIG_PASSPHRASE_FILE set to it. Alternatively use a key in a KMS: docs/state.md"
         )

@@ -23,7 +23,7 @@ def backup(pulumi_cli: PulumiCli, file: Path | None) -> Path:
     if file is None:
         file = pulumi_cli.work.root / "backups" / f"{pulumi_cli.stack}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     if file.exists():
-        raise SetupError(f"{file} is there already", "name another file")
+        raise SetupError(f"{file} already exists", "choose another file")
     content = json.dumps(pulumi_cli.read("stack export"), indent=1).encode()
     # Write the checksum first, so that every existing copy can be checked.
     checksum = f"{hashlib.sha256(content).hexdigest()}  {file.name}\n"
@@ -40,10 +40,10 @@ def read(file: Path, stack: str) -> bytes:
         content, recorded = file.read_bytes(), checksum.read_text().split()
     except OSError as error:
         message = f"{error.filename} cannot be read: {error.strerror}"
-        raise SetupError(message, "a copy and its .sha256 go together") from error
+        raise SetupError(message, "a copy needs its .sha256 file beside it") from error
     digest = hashlib.sha256(content).hexdigest()
     if [digest] != recorded[:1]:
-        raise SetupError(f"{file} is damaged: its checksum is {digest[:12]}…, {checksum.name} says otherwise")
+        raise SetupError(f"{file} is damaged: its checksum {digest[:12]}… is not that of {checksum.name}")
     urns = [resource["urn"] for resource in (json.loads(content).get("deployment") or {}).get("resources") or ()]
     if other_stacks := {urn.split(":")[2] for urn in urns} - {stack}:
         raise SetupError(f"{file} is a copy of the stack {', '.join(sorted(other_stacks))}, not of {stack}")

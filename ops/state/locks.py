@@ -98,7 +98,7 @@ def refuse_moved(store: Store, stack: str) -> None:
             when = f"{lock.began.astimezone():%d %B %Y}" if lock.began else lock.since
             raise SetupError(
                 f"the state of the stack {stack} was moved on {when} by {lock.user}@{lock.host} to {lock.moved_to}",
-                f'use that: `backend: {{url: "{lock.moved_to}"}}` in Pulumi.yaml, or PULUMI_BACKEND_URL',
+                f'use the new one: `backend: {{url: "{lock.moved_to}"}}` in Pulumi.yaml, or PULUMI_BACKEND_URL',
             )
 
 

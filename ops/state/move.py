@@ -65,11 +65,13 @@ def prepare_migration(work: WorkDir, url: str, env: Mapping[str, str], progress:
     """Return a move to the backend at `url`. Raises SetupError if one of the two backends cannot be used."""
     url = absolute(work, url)
     if url == backend_url(work):
-        raise SetupError(f"the state is kept at {url} already")
-    source = readable_store(work, "`state move` knows files and S3", BY_HAND)
+        raise SetupError(f"the state is already stored at {url}")
+    source = readable_store(work, "`state move` supports files and S3 only", BY_HAND)
     target = store_at(url)
     if target is None:
-        raise SetupError(f"`state move` knows files (file://) and S3 (s3://), not {url.partition('://')[0]}", BY_HAND)
+        raise SetupError(
+            f"`state move` supports files (file://) and S3 (s3://), not {url.partition('://')[0]}", BY_HAND
+        )
     target.keys(".pulumi/meta.yaml")
     if isinstance(target, FileStore):
         target.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,11 +87,11 @@ def move_stack(migration: Migration, stack: str) -> None:
     settle_locks(migration.work, stack, migration.progress)
     states = _states(migration.source, stack)
     if not states:
-        raise SetupError(f"there is no stack {stack} at {migration.source.url}")
+        raise SetupError(f"the stack {stack} does not exist at {migration.source.url}")
     if _states(migration.target, stack) and not _moved_to(migration.target, stack):
         raise SetupError(
-            f"there is a stack {stack} at {migration.target.url} already, which is in use",
-            "move it to another place; nothing was changed",
+            f"the stack {stack} already exists at {migration.target.url}",
+            "choose another address; nothing was changed",
         )
     with (
         noted_run(migration.work, stack) as ended,
@@ -98,7 +100,7 @@ def move_stack(migration: Migration, stack: str) -> None:
     ):
         export = migration.pulumi_cli(stack, migration.source).read("stack export", "--show-secrets")
         if (export.get("deployment") or {}).get("pending_operations"):
-            raise SetupError(f"the last run on {stack} was interrupted", f"mend it first: ./dockyard up {stack}")
+            raise SetupError(f"the last run on {stack} was interrupted", f"repair it first: ./dockyard up {stack}")
         # Lock the target until everything is copied, so that nobody uses a partial copy.
         _write_moved_lock(migration.target, stack, migration.source.url)
         copied = _copy_history(migration, stack)
@@ -107,7 +109,7 @@ def move_stack(migration: Migration, stack: str) -> None:
         for key in set(_states(migration.target, stack)) - set(states):
             migration.target.delete(key)
         if migration.pulumi_cli(stack, migration.target).read("stack export", "--show-secrets") != export:
-            raise SetupError(f"what arrived of {stack} is not what was sent", "nothing was changed where it is now")
+            raise SetupError(f"the copy of {stack} differs from the original", "the old backend was not changed")
         _write_moved_lock(migration.source, stack, migration.target.url)
         migration.target.delete(lock_prefix(stack) + MOVED)
         resources = len((export.get("deployment") or {}).get("resources") or ())
@@ -121,7 +123,7 @@ def _moved_before(migration: Migration, stack: str) -> bool:
         return False
     if _moved_to(migration.target, stack) == migration.source.url:
         migration.target.delete(lock_prefix(stack) + MOVED)
-    migration.progress.line(f"  · the stack {stack} was moved before")
+    migration.progress.line(f"  · the stack {stack} was already moved")
     return True
 
 

@@ -24,13 +24,13 @@ def running_release(state: State, stack: str) -> Release:
     """Return the running release. Raises SetupError if nothing runs, or a release of another version of Dockyard."""
     # After `down` the state keeps the data, and its outputs still name the previous release.
     if not state.instances:
-        raise SetupError(f"nothing of the stack {stack} runs", f"bring it up: ./dockyard up {stack}")
+        raise SetupError(f"the stack {stack} is not running", f"start it: ./dockyard up {stack}")
     try:
         return Release.model_validate(state.outputs["release"])
     except (KeyError, ValidationError) as error:
         raise SetupError(
-            f"the state of the stack {stack} does not say which release runs",
-            f"bring all of it up: ./dockyard up {stack}",
+            f"the state of the stack {stack} does not record the running release",
+            f"deploy the whole stack: ./dockyard up {stack}",
         ) from error
 
 
@@ -55,7 +55,7 @@ def with_jobs(settings: Settings, service: str) -> list[str]:
     if service not in product.workloads:
         raise SetupError(
             f"{settings.stack.product} has no service or job {service} in the stack {settings.stack_name}",
-            f"It has: {', '.join(sorted(product.workloads))}. Stores and tools come with `up` of the whole stack.",
+            f"It has: {', '.join(sorted(product.workloads))}. `up` of the whole stack deploys stores and tools.",
         )
     names, queue = [], [service]
     while queue:
@@ -111,7 +111,7 @@ def without_service(running: Release, service: str, stack: str) -> Release:
     if service not in names:
         raise SetupError(
             f"the stack {stack} runs no service or job {service} of the product",
-            f"It has: {', '.join(names)}. A store or a tool goes with the whole stack, or is taken out of the files.",
+            f"It has: {', '.join(names)}. Remove a store or tool from the files.",
         )
     stack_values = dict(running.stack)
     _override(stack_values, service, enabled=False)

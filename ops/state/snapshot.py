@@ -111,7 +111,7 @@ def recover(state: State, pulumi_cli: PulumiCli, client: docker.DockerClient, pr
         return state
     remove_begun(state, client, pulumi_cli.stack, progress)
     pulumi_cli.clear_pending_operations()
-    progress.line(f"  · the state forgot {len(state.pending)} operations that an interrupted run had begun", "dim")
+    progress.line(f"  · cleared {len(state.pending)} pending operations of an interrupted run", "dim")
     return State.of(pulumi_cli)
 
 
@@ -128,11 +128,11 @@ def remove_begun(state: State, client: docker.DockerClient, stack: str, progress
         try:
             removed = remove_created(client, resource, stack, known_ids)
         except APIError as error:
-            message = f"{resource.name}, which an interrupted run made, is in use and stays: {error.explanation}"
+            message = f"{resource.name}, created by an interrupted run, is in use and stays: {error.explanation}"
             progress.line(f"  · {message}")
             continue
         if removed:
-            progress.line(f"  · removed {resource.name}, which an interrupted run had begun to make", "dim")
+            progress.line(f"  · removed {resource.name}, created by an interrupted run", "dim")
 
 
 def remove_strays(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:

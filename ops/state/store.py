@@ -30,15 +30,15 @@ S3_OPTIONS = {
 the same meaning, or that do not matter to it."""
 
 S3_REFUSALS = {
-    "NoSuchBucket": ("there is no such bucket", "make it, with versioning on, or mend the address"),
-    "InvalidAccessKeyId": ("the access key is not known there", "set AWS_PROFILE, or the keys, to those of the store"),
-    "SignatureDoesNotMatch": ("the secret key is wrong", "set AWS_PROFILE, or the keys, to those of the store"),
+    "NoSuchBucket": ("the bucket does not exist", "create it with versioning, or correct the address"),
+    "InvalidAccessKeyId": ("the access key is unknown", "set AWS_PROFILE, or the access keys, for this store"),
+    "SignatureDoesNotMatch": ("the secret key is wrong", "set AWS_PROFILE, or the access keys, for this store"),
     "ExpiredToken": ("the credentials have expired", "log in again, with `aws sso login` for instance"),
-    "PermanentRedirect": ("the bucket is in another region", "name it in the address: ?region=…"),
+    "PermanentRedirect": ("the bucket is in another region", "set it in the address: ?region=…"),
     "RequestTimeTooSkewed": ("this machine's clock is wrong", "set the time of this machine"),
     "AccessDenied": (
-        "the credentials must not do this there",
-        "they need s3:ListBucket on the bucket, s3:GetObject, s3:PutObject and s3:DeleteObject on what is in it",
+        "the credentials lack a permission for this",
+        "they need s3:ListBucket on the bucket, s3:GetObject, s3:PutObject and s3:DeleteObject on its objects",
     ),
 }
 """S3 error code → its meaning and the remedy."""
@@ -87,8 +87,8 @@ class S3Store:
         options = dict(parse_qsl(parts.query))
         if unknown := sorted(options.keys() - S3_OPTIONS):
             raise SetupError(
-                f"the address of the state {self.address} has options that are not read here: {', '.join(unknown)}",
-                "put them into a profile of ~/.aws/config and name that: ?profile=…",
+                f"the address of the state {self.address} has unsupported options: {', '.join(unknown)}",
+                "put them into a profile of ~/.aws/config, and use ?profile=…",
             )
         self._client = self._connect(options)
 
@@ -131,7 +131,7 @@ class S3Store:
             # boto3 reads AWS_DEFAULT_REGION only; Pulumi reads AWS_REGION too.
             region = options.get("region") or os.environ.get("AWS_REGION") or session.region_name
             if not region:
-                raise SetupError(f"nothing says in which region {self.address} is", "name it in the address: ?region=…")
+                raise SetupError(f"the region of {self.address} is not configured", "set it in the address: ?region=…")
             endpoint = options.get("endpoint")
             if endpoint and "://" not in endpoint:
                 insecure = "true" in (options.get("disableSSL"), options.get("disable_https"))
@@ -163,19 +163,19 @@ class S3Store:
             code = response.get("Code", "")
             if code in ("NoSuchKey", "404"):
                 raise FileNotFoundError(self.address) from error
-            message = f"{response.get('Message') or 'it gives no reason'} ({code})"
-            meaning, remedy = S3_REFUSALS.get(code, (message, "that is what the store itself says"))
+            message = f"{response.get('Message') or 'no reason given'} ({code})"
+            meaning, remedy = S3_REFUSALS.get(code, (message, "this is the store's own message"))
             raise SetupError(f"the state at {self.address} cannot be used: {meaning}", remedy) from error
         except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
             raise SetupError(
-                f"the state is kept at {self.address}, and there are no credentials for it",
+                f"there are no credentials for the state at {self.address}",
                 "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: docs/state.md",
             ) from error
         except (aws.ConnectionError, aws.HTTPClientError) as error:
             # Connection refused, unknown host name, timeout, or an untrusted certificate.
             where = getattr(error, "kwargs", {}).get("endpoint_url") or self.address
             raise SetupError(
-                f"the state is kept at {self.address}, and {where} does not answer",
+                f"the state at {self.address} cannot be reached: {where} does not answer",
                 "check the network and the address; nothing was changed",
             ) from error
         except aws.BotoCoreError as error:
@@ -208,5 +208,5 @@ def readable_store(work: WorkDir, purpose: str, remedy: str) -> Store:
     store = store_of(work)
     if store is None:
         scheme = backend_url(work).partition("://")[0]
-        raise SetupError(f"{purpose}, and the state of this stack is kept at {scheme}://", remedy)
+        raise SetupError(f"{purpose}, but the state of this stack is stored at {scheme}://", remedy)
     return store

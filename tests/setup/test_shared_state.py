@@ -39,7 +39,7 @@ def test_on_s3_a_stack_comes_up_a_second_up_changes_nothing_and_its_history_says
     assert not (team.work.state / ".pulumi").exists(), "nothing is kept beside the bucket"
     assert all(b"hush-hush" not in team.store.read(key) for key in team.store.keys(""))
     shown = team.verb("show", "dev").output
-    assert f"kept at      s3://{team.bucket}/dockyard" in shown
+    assert f"backend      s3://{team.bucket}/dockyard" in shown
     assert "locked by    nobody" in shown
     assert "last run     update succeeded" in shown
 
@@ -165,7 +165,7 @@ def test_a_move_that_was_interrupted_is_ended_by_the_same_command_and_two_are_ne
     source.delete(lock_prefix("dev") + "moved.json")
     team.keep_here()
     refused = team.verb("move", team.url, "dev")
-    assert "there is a stack dev at" in str(refused.exception)
+    assert "the stack dev already exists at" in str(refused.exception)
 
 
 def test_a_copy_of_the_state_is_checked_before_it_is_taken_in_again(team: Team) -> None:
@@ -192,13 +192,13 @@ def test_a_copy_of_the_state_is_checked_before_it_is_taken_in_again(team: Team) 
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ("bucket", "there is no such bucket"),
+        ("bucket", "the bucket does not exist"),
         ("endpoint", "does not answer"),
-        ("credentials", "there are no credentials for it"),
+        ("credentials", "there are no credentials for the state"),
         ("profile", "The config profile (nobody) could not be found"),
-        ("key", "the access key is not known there"),
-        ("region", "nothing says in which region"),
-        ("option", "has options that are not read here: role"),
+        ("key", "the access key is unknown"),
+        ("region", "is not configured"),
+        ("option", "has unsupported options: role"),
     ],
 )
 def test_a_backend_that_cannot_be_used_is_told_in_one_sentence(

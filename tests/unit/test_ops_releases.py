@@ -153,9 +153,9 @@ def test_the_release_that_runs_is_in_the_state(running):
 @pytest.mark.parametrize(
     ("outputs", "resources", "told"),
     [
-        ({}, [resource("api", CONTAINER)], "does not say which release runs"),
-        ({"release": {"of": "another version"}}, [resource("api", CONTAINER)], "does not say which release runs"),
-        ({}, [], "nothing of the stack dev runs"),
+        ({}, [resource("api", CONTAINER)], "does not record the running release"),
+        ({"release": {"of": "another version"}}, [resource("api", CONTAINER)], "does not record the running release"),
+        ({}, [], "the stack dev is not running"),
     ],
 )
 def test_a_state_without_a_release_asks_to_bring_all_of_it_up(outputs, resources, told):

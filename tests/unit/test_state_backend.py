@@ -96,6 +96,6 @@ def test_the_region_is_read_from_either_variable_of_aws(work, monkeypatch, varia
 
 def test_a_backend_that_only_the_engine_reads_is_refused_with_a_remedy(work, monkeypatch):
     monkeypatch.setenv("PULUMI_BACKEND_URL", "azblob://container")
-    with pytest.raises(SetupError, match="is kept at azblob://") as told:
+    with pytest.raises(SetupError, match="is stored at azblob://") as told:
         readable_store(work, "this knows files and S3", "do that")
     assert told.value.remedy == "do that"

@@ -163,7 +163,7 @@ def test_what_a_killed_run_had_begun_to_make_is_removed_and_nothing_else(docker,
     ]
     remove_begun(states.state(resource("known", VOLUME), pending=tuple(operations)), docker, "dev", progress)
     assert docker.changes == [("remove volume", "begun")]
-    assert "used, which an interrupted run made, is in use and stays" in printed.getvalue()
+    assert "used, created by an interrupted run, is in use and stays" in printed.getvalue()
 
 
 def test_a_container_that_had_joined_nothing_is_removed_before_its_volume(docker, progress):
