@@ -33,8 +33,8 @@ def backup(work: WorkDir, stack: str, store: str | None, progress: Progress) -> 
         if container.run(*scripts(container.store, "backup")):
             failed.append(container.store)
     if failed or not chosen:
-        message = f"no good backup of {', '.join(failed)}" if failed else "no container that takes backups runs"
-        raise SetupError(message, f"what was good before is still there: ./dockyard backups {stack}")
+        message = f"the backup of {', '.join(failed)} failed" if failed else "no backup container is running"
+        raise SetupError(message, f"earlier backups are unchanged: ./dockyard backups {stack}")
     return 0
 
 
@@ -44,7 +44,7 @@ def backups(work: WorkDir, stack: str, progress: Progress) -> int:
     listed = [backup for container in containers.values() for backup in backups_of(container, progress)]
     print_backups(f"Backups of {stack}", listed)
     if not listed:
-        progress.line(f"  · none yet; take one: ./dockyard backup {stack}")
+        progress.line(f"  · none yet; make one: ./dockyard backup {stack}")
     return 0
 
 
@@ -79,36 +79,36 @@ def restore(
     if store == "redis":
         if to or swap or source is None:
             raise SetupError(
-                "Redis has no second database to restore to: the backup takes the place of what it holds",
-                f"./dockyard restore {stack} latest --store redis",
+                "Redis cannot restore into a new database: the backup replaces its content",
+                f"run: ./dockyard restore {stack} latest --store redis",
             )
         if confirm:
-            _confirm("The backup takes the place of everything that Redis holds now.", "redis")
+            _confirm("The backup replaces everything that Redis holds now.", "redis")
         return _restore_redis(session, container, stack, source, place, progress)
     if store != "postgres":
-        message = f"a backup of {store} is not restored by this command"
-        raise SetupError(message, "docs/backups.md says how it is brought back")
+        message = f"this command cannot restore a backup of {store}"
+        raise SetupError(message, "docs/backups.md explains how to restore it")
     if to is None or not _DATABASE.fullmatch(to):
         raise SetupError(
-            f"--to {to or ''}: the name of a new database is needed",
-            "letters, digits, _ and -, a letter first, at most 40: --to restored",
+            f"--to {to or ''}: the name of a new database is required",
+            "at most 40 letters, digits, _ and -, beginning with a letter: --to restored",
         )
     if source is None and not swap:
-        raise SetupError("nothing to restore was named", f"latest, or one of: ./dockyard backups {stack}")
+        raise SetupError("no backup to restore was given", f"give latest, or a name from ./dockyard backups {stack}")
     current = container.variables.get("PGDATABASE", "")
     if swap and confirm:
-        _confirm(f"{to} takes the place of {current}, and every session on it is ended.", current)
+        _confirm(f"{to} replaces {current}, and all sessions on it end.", current)
     if source is not None:
         with ExitStack() as uploads:
             backup_source = _restore_source(container, stack, source, place, progress, uploads)
             if code := container.run(*scripts("postgres", "restore"), *_from(place), "restore", backup_source, to):
                 return code
     if not swap:
-        progress.line(f"  → look at it, then: ./dockyard restore {stack} --to {to} --swap")
+        progress.line(f"  → check it, then run: ./dockyard restore {stack} --to {to} --swap")
         return 0
     code = container.run(*scripts("postgres", "restore"), "swap", to)
     if not code:
-        progress.line(f"  → services that do not connect again by themselves: ./dockyard restart {stack}")
+        progress.line(f"  → if services do not reconnect by themselves: ./dockyard restart {stack}")
     return code
 
 
@@ -118,11 +118,11 @@ def _restore_redis(
     # Resolve `latest` before the current content is backed up: that backup will be the latest.
     chosen = _find_backup(backups_of(container, progress), name, place, stack)
     if chosen is None:
-        raise SetupError(f"{name} is no backup of Redis", f"list them: ./dockyard backups {stack}")
+        raise SetupError(f"{name} is not a backup of Redis", f"list them: ./dockyard backups {stack}")
     # Remove no older backups: only the last one of each day is kept, and the chosen one may be from today.
     if container.run(*scripts("redis", "backup"), environment={"BACKUP_KEEP": ""}):
-        message = "what Redis holds now could not be backed up, so nothing was changed"
-        raise SetupError(message, "see above; then restore again")
+        message = "the current content of Redis could not be backed up, so nothing was changed"
+        raise SetupError(message, "fix the error above, then restore again")
     restore_redis(session.docker_client(), container, container_for_role(session, "redis"), chosen, place, progress)
     return 0
 
@@ -138,8 +138,8 @@ def _restore_source(
     if not file.is_file():
         last_names = [backup.name for backup in listed[-3:]]
         raise SetupError(
-            f"{source} is no backup and no file of this machine",
-            f"list them: ./dockyard backups {stack}; the last ones are {', '.join(last_names) or 'none'}",
+            f"{source} is neither a backup nor a file on this machine",
+            f"list them: ./dockyard backups {stack}; the latest are {', '.join(last_names) or 'none'}",
         )
     return uploads.enter_context(container.uploaded(file))
 
@@ -153,27 +153,28 @@ def _find_backup(listed: Sequence[Backup], name: str, place: str, stack: str) ->
         # Pass an id instead of `latest`: a newer backup may be created before the script starts.
         intact = [backup for backup in listed if place in backup.ids and backup.verified == VERIFIED]
         if not intact:
-            raise SetupError(f"no good backup lies in {place}", f"take one: ./dockyard backup {stack}")
+            raise SetupError(f"{place} has no good backup", f"make one: ./dockyard backup {stack}")
         return intact[-1]
     matching = [backup for backup in listed if backup.matches(name)]
     if len(matching) > 1:
-        raise SetupError(f"{name} may be any of {', '.join(backup.name for backup in matching)}", "give the whole name")
+        several = ", ".join(backup.name for backup in matching)
+        raise SetupError(f"{name} matches several backups: {several}", "give the full name")
     for backup in matching:
         if place not in backup.ids and DUMPED not in backup.ids:
             other_place = next(iter(backup.ids))
-            hint = "leave out --from s3" if other_place == VOLUME else "take it from there: --from s3"
-            raise SetupError(f"{backup.name} does not lie in {place}, but in {other_place}", hint)
+            hint = "omit --from s3" if other_place == VOLUME else "add --from s3"
+            raise SetupError(f"{backup.name} is not in {place}, but in {other_place}", hint)
     return next(iter(matching), None)
 
 
 def _from(place: str) -> Sequence[str]:
     if place not in (VOLUME, S3):
-        raise SetupError(f"--from {place} is not known", "--from volume, or --from s3")
+        raise SetupError(f"--from {place} is not supported", "use --from volume or --from s3")
     return ("--from", "s3") if place == S3 else ()
 
 
 def _confirm(warning: str, name: str) -> None:
     """Ask the user to type a name. Raises SetupError, with nothing changed, if the answer differs."""
-    typed = typer.prompt(f"{warning} Type {name} to go on", default="", show_default=False)
+    typed = typer.prompt(f"{warning} Type {name} to continue", default="", show_default=False)
     if typed != name:
         raise SetupError(f"that is not {name}: nothing was changed", "type its name, or give --yes")

@@ -93,7 +93,7 @@ class BackupContainer:
             lines = error_tail.decode(errors="replace").strip().splitlines()
             raise SetupError(
                 f"{command[0]} failed in the container {self.container.name}: {lines[-1] if lines else code}",
-                f"look at: ./dockyard logs STACK backup-{self.store}",
+                f"see: ./dockyard logs STACK backup-{self.store}",
             )
 
     def _start(
@@ -142,15 +142,15 @@ def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[StackSess
     declared = {store: instance.id for store in STORES if (instance := state.instance_of(f"backup-{store}"))}
     if not declared:
         raise SetupError(
-            f"no backups are taken of the stack {stack}",
-            f"say `dockyard:backups: {{enabled: true}}` in Pulumi.{stack}.yaml, then: ./dockyard up {stack}",
+            f"backups of the stack {stack} are not enabled",
+            f"set `dockyard:backups: {{enabled: true}}` in Pulumi.{stack}.yaml, then run: ./dockyard up {stack}",
         )
     running = running_containers(session)
     containers = {
         store: BackupContainer(store, running[identity]) for store, identity in declared.items() if identity in running
     }
     if missing := [f"backup-{store}" for store in declared if store not in containers]:
-        progress.line(f"  ! not running: {', '.join(missing)}; look at: ./dockyard logs {stack} {missing[0]}", "yellow")
+        progress.line(f"  ! not running: {', '.join(missing)}; see: ./dockyard logs {stack} {missing[0]}", "yellow")
     return session, containers
 
 
@@ -169,7 +169,7 @@ def container_for_role(session: StackSession, role: str) -> Container:
     if declared and (instance := find_instance(session.docker_client(), declared.id)):
         return instance.container
     stack = session.pulumi_cli.stack
-    raise SetupError(f"{role} of the stack {stack} is gone", f"./dockyard up {stack}")
+    raise SetupError(f"the container {role} of the stack {stack} is gone", f"recreate it: ./dockyard up {stack}")
 
 
 def container_for_store(containers: Mapping[str, BackupContainer], store: str, stack: str) -> BackupContainer:
@@ -177,8 +177,8 @@ def container_for_store(containers: Mapping[str, BackupContainer], store: str, s
     if store not in containers:
         running_stores = ", ".join(containers) or "none"
         raise SetupError(
-            f"no container of the stack {stack} that takes backups of {store} runs; of others: {running_stores}",
-            f"bring it up: ./dockyard up {stack}",
+            f"the stack {stack} has no running backup container for {store}; it has: {running_stores}",
+            f"start it: ./dockyard up {stack}",
         )
     return containers[store]
 

@@ -22,20 +22,24 @@ def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Pro
     has no running container for point-in-time recovery.
     """
     if store != "postgres":
-        raise SetupError(f"{store} cannot be brought back to a time", f"name a backup: ./dockyard backups {stack}")
+        raise SetupError(f"{store} cannot be restored to a point in time", f"use a backup: ./dockyard backups {stack}")
     moment = parse_moment(at, datetime.now(UTC))
     if to is None:
-        raise SetupError("a new database must be named", f'./dockyard restore {stack} --at "{at}" --to restored')
+        raise SetupError(
+            "--at needs the name of a new database", f'./dockyard restore {stack} --at "{at}" --to restored'
+        )
     session = connect(work, stack, progress)
     declared = State.of(session.pulumi_cli).instance_of(POINT_IN_TIME)
     if declared is None:
         raise SetupError(
-            f"the stack {stack} keeps no log to bring its database back to a time by",
-            "say `postgres: {point_in_time: {}}`, from then on it does: docs/point-in-time.md",
+            f"the stack {stack} has no archived WAL, so its database cannot be restored to a point in time",
+            "set `postgres: {point_in_time: {}}` to archive it from then on: docs/point-in-time.md",
         )
     container = running_containers(session).get(declared.id)
     if container is None:
-        raise SetupError(f"{POINT_IN_TIME} does not run", f"./dockyard up {stack}; see ./dockyard logs {stack}")
+        raise SetupError(
+            f"{POINT_IN_TIME} is not running", f"start it: ./dockyard up {stack}; see ./dockyard logs {stack}"
+        )
     backup_container = BackupContainer(POINT_IN_TIME.removeprefix("backup-"), container)
     return backup_container.run("/bin/sh", SCRIPT, "--at", moment, "--to", to)
 
@@ -48,8 +52,10 @@ def parse_moment(text: str, now: datetime) -> str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise SetupError(f"{text} is no time", 'like "2026-11-21 12:00:00+00:00"; without a zone it is UTC') from error
+        raise SetupError(
+            f"{text} is not a time", 'like "2026-11-21 12:00:00+00:00"; without a zone it is UTC'
+        ) from error
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if moment > now:
-        raise SetupError(f"{text} is still to come", f"it is {now:%Y-%m-%d %H:%M:%S} UTC now")
+        raise SetupError(f"{text} is in the future", f"the time is {now:%Y-%m-%d %H:%M:%S} UTC")
     return f"{moment:%Y-%m-%d %H:%M:%S.%f}+00"

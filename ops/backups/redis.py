@@ -65,8 +65,8 @@ def restore_redis(
             content = _content(backup_container, backup, place)
             redis.put_archive(DATA, tar_stream(new, backup.size, owner_of(redis), content))
             names["end"] = _end_of_rdb(redis, f"{DATA}/{new}")
-            step.outcome = f"{backup.size} bytes, whole"
-        with progress.step("Stop Redis, give it the backup, start it") as step:
+            step.outcome = f"{backup.size} bytes, complete"
+        with progress.step("Stop Redis, replace its files, start it") as step:
             redis.stop(timeout=60)
             try:
                 _run_on_volume(client, redis, _CHANGE.format(**names))
@@ -76,11 +76,11 @@ def restore_redis(
                 redis.stop(timeout=60)
                 _run_on_volume(client, redis, f"[ ! -d {DATA}/{old_folder} ] || {{ {_UNDO.format(**names)} }}")
                 raise SetupError(
-                    f"Redis did not take the backup: {error}", "it has again what it had before"
+                    f"Redis did not start with the backup: {error}", "its previous files were put back"
                 ) from error
             finally:
                 redis.start()
-            step.outcome = f"what it held before is kept in {DATA}/{old_folder}"
+            step.outcome = f"its previous files are kept in {DATA}/{old_folder}"
     finally:
         redis.exec_run(["rm", "-f", f"{DATA}/{new}", f"{DATA}/{new}.cut"])
 
@@ -95,9 +95,9 @@ def _end_of_rdb(redis: Container, file: str) -> int:
     text = output.decode(errors="replace").strip() if isinstance(output, bytes) else ""
     offsets = _OFFSET.findall(text)
     if code or not offsets:
-        last_line = text.splitlines()[-1] if text else "redis-check-rdb did not say why"
+        last_line = text.splitlines()[-1] if text else "redis-check-rdb gave no reason"
         raise SetupError(
-            f"the backup is damaged: {last_line}", "nothing was changed; take another: ./dockyard backups STACK"
+            f"the backup is damaged: {last_line}", "nothing was changed; choose another: ./dockyard backups STACK"
         )
     return int(offsets[-1])
 
@@ -111,8 +111,8 @@ def _content(backup_container: BackupContainer, backup: Backup, place: str) -> I
         read += len(chunk)
         yield chunk
     if read != backup.size:
-        message = f"the backup cannot be read whole: {read} of {backup.size} bytes"
-        raise SetupError(message, "nothing was changed; take another")
+        message = f"the backup is incomplete: {read} of {backup.size} bytes"
+        raise SetupError(message, "nothing was changed; choose another")
 
 
 def _run_on_volume(client: docker.DockerClient, redis: Container, script: str) -> None:
@@ -132,7 +132,7 @@ def _run_on_volume(client: docker.DockerClient, redis: Container, script: str) -
             remove=True,
         )
     except docker.errors.ContainerError as error:
-        raise SetupError(f"its files could not be changed: {error.stderr!r}") from error
+        raise SetupError(f"the files of Redis could not be changed: {error.stderr!r}") from error
 
 
 def _wait(redis: Container) -> None:
@@ -141,7 +141,7 @@ def _wait(redis: Container) -> None:
         redis.reload()
         state = redis.attrs["State"]
         if not state["Running"] or state.get("Restarting"):
-            raise SetupError(f"it ended: {redis.logs(tail=3).decode(errors='replace').strip()}")
+            raise SetupError(f"it exited: {redis.logs(tail=3).decode(errors='replace').strip()}")
         if (state.get("Health") or {}).get("Status", "healthy") == "healthy":
             return
         time.sleep(0.3)

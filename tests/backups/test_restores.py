@@ -45,7 +45,7 @@ def test_a_restore_takes_a_name_an_id_or_a_local_dump_file(stage: BackupStage, r
         assert stage.all_rows(name) == source
     file.write_bytes(dump[: len(dump) // 2])
     assert restore(str(file), to="by_half") == 1
-    with pytest.raises(SetupError, match="no backup and no file"):
+    with pytest.raises(SetupError, match="neither a backup nor a file"):
         restore("nothing", to="by_nothing")
     assert stage.databases() == {"shop", "by_name", "by_id", "by_file"}
     assert stage.remains_of_restores() == ""

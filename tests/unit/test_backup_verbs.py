@@ -50,7 +50,7 @@ def test_a_backup_and_its_copy_are_one_line(listed):
 def test_the_latest_backup_is_the_latest_with_a_manifest_in_its_place(listed):
     assert command._find_backup(listed, "latest", "volume", "shop").ids["volume"] == "c" * 64
     assert command._find_backup(listed, "latest", "s3", "shop").ids["s3"] == "1" * 64
-    with pytest.raises(SetupError, match=r"no good backup lies in s3.*backup shop"):
+    with pytest.raises(SetupError, match=r"s3 has no good backup.*backup shop"):
         command._find_backup(listed[1:], "latest", "s3", "shop")
 
 
@@ -68,7 +68,7 @@ def test_a_backup_is_known_by_its_name_and_the_beginning_of_its_ids_and_by_no_le
 
 
 def test_a_backup_in_another_place_is_reported_with_that_place(listed):
-    with pytest.raises(SetupError, match=r"does not lie in s3, but in volume.*leave out --from s3"):
+    with pytest.raises(SetupError, match=r"is not in s3, but in volume.*omit --from s3"):
         command._find_backup(listed, "cccc", "s3", "shop")
 
 
@@ -144,26 +144,26 @@ def test_a_failed_restore_is_not_swapped_in(store):
 @pytest.mark.parametrize("name", [None, "", "1st", "a b", "x'y", "a" * 41])
 def test_a_database_needs_a_plain_name(store, name):
     backups = store()
-    with pytest.raises(SetupError, match="the name of a new database is needed"):
+    with pytest.raises(SetupError, match="the name of a new database is required"):
         restore("latest", to=name)
     assert backups.commands == []
 
 
 def test_an_unknown_backup_is_answered_with_the_known_ones(store):
     store()
-    with pytest.raises(SetupError, match=r"nothing is no backup and no file.*postgres-20261123T021500Z"):
+    with pytest.raises(SetupError, match=r"nothing is neither a backup nor a file.*postgres-20261123T021500Z"):
         restore("nothing", to="copy")
 
 
 def test_a_failed_backup_fails_the_verb(store):
     store(code=1)
-    with pytest.raises(SetupError, match=r"no good backup of postgres.*still there"):
+    with pytest.raises(SetupError, match=r"the backup of postgres failed.*unchanged"):
         command.backup(WorkDir(), "shop", None, Progress(quiet=True))
 
 
 def test_a_store_without_backups_is_refused(store):
     store()
-    with pytest.raises(SetupError, match="takes backups of redis runs; of others: postgres"):
+    with pytest.raises(SetupError, match="no running backup container for redis; it has: postgres"):
         command.backup(WorkDir(), "shop", "redis", Progress(quiet=True))
 
 
@@ -180,7 +180,7 @@ def test_a_moment_is_read_in_its_zone_or_in_utc(text, moment):
     assert parse_moment(text, datetime(2026, 11, 22, tzinfo=UTC)) == moment
 
 
-@pytest.mark.parametrize(("text", "reason"), [("yesterday", "no time"), ("2026-11-23 00:00:00Z", "still to come")])
+@pytest.mark.parametrize(("text", "reason"), [("yesterday", "not a time"), ("2026-11-23 00:00:00Z", "in the future")])
 def test_a_moment_to_come_and_a_text_that_is_none_are_refused(text, reason):
     with pytest.raises(SetupError, match=reason):
         parse_moment(text, datetime(2026, 11, 22, tzinfo=UTC))
