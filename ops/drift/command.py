@@ -85,7 +85,7 @@ def _reason(error: Exception) -> str:
         return str(error)
     if isinstance(error, subprocess.CalledProcessError):
         return "\n".join((error.stderr or "").strip().splitlines()[-3:] or [str(error)])
-    return f"an error of Dockyard's own\n{''.join(traceback.format_exception(error))}"
+    return f"an internal error of Dockyard\n{''.join(traceback.format_exception(error))}"
 
 
 def _compare(
@@ -100,9 +100,9 @@ def _compare(
     state = State.of(pulumi_cli, opened=True)
     declared = state.declared
     if state.interrupted:
-        raise DriftUnknownError(f"the last run was killed in the middle: ./dockyard up {stack} mends it first")
+        raise DriftUnknownError(f"the last run was interrupted; repair it first: ./dockyard up {stack}")
     if not declared:
-        raise DriftUnknownError(f"nothing of the stack {stack} is up: ./dockyard up {stack}")
+        raise DriftUnknownError(f"the stack {stack} is not running; start it: ./dockyard up {stack}")
     pulumi_cli, changed = _of_running_release(work, pulumi_cli, state, files)
     client = docker.DockerClient(base_url=docker_host, max_pool_size=32)
     with ThreadPoolExecutor(1) as lane:
@@ -113,12 +113,12 @@ def _compare(
     drifted, planned_changes = pulumi_preview.judge(previewed, declared, {finding.urn for finding in differences})
     findings = repair.guarded([*differences, *drifted], declared)
     if findings and State.of(pulumi_cli, opened=True).resources != state.resources:
-        raise DriftUnknownError("the stack was changed while it was looked at: ask again")
+        raise DriftUnknownError("the stack changed during the comparison; run drift again")
     unknown = []
     if previewed.problem:
-        unknown.append(f"what only Pulumi sees (other providers, changed files): {previewed.problem}")
+        unknown.append(f"resources of other providers and changed files: {previewed.problem}")
     if unknown_files:
-        until = f"an older version of Dockyard wrote them, the next ./dockyard up {stack} records how"
+        until = f"an older version of Dockyard wrote them; the next ./dockyard up {stack} records them"
         unknown.append(f"the files in {', '.join(unknown_files)}: {until}")
     pending += [*changed, *planned_changes]
     report = DriftReport(stack, len(declared), when, time.monotonic() - began, findings, pending, unknown)
@@ -132,7 +132,7 @@ def _files(work: WorkDir, stack: str) -> tuple[Settings | None, list[str]]:
     except SettingsError as error:
         if not (work.checkout / f"Pulumi.{stack}.yaml").exists():
             raise
-        return None, [f"the files have errors: {str(error).splitlines()[0]} (./dockyard preview {stack} tells all)"]
+        return None, [f"the files have errors: {str(error).splitlines()[0]} (./dockyard preview {stack} shows all)"]
 
 
 def _docker_host(work: WorkDir, progress: Progress) -> str:

@@ -14,7 +14,7 @@ UNSET = "not set"
 LONGEST = 80
 """Maximum length of a printed value, in characters."""
 
-DATA_LOST = "restore it from a backup: nothing else brings its data back; `up` makes an empty one"
+DATA_LOST = "restore it from a backup, the only copy of its data; `up` creates an empty one"
 """Advice for a data volume that is gone."""
 
 SECRETIVE = re.compile(r"(?i)passw|passphrase|pwd|secret|token|key|credential|dsn|auth|cookie|webhook|salt")
@@ -30,11 +30,11 @@ class Repair(Enum):
     UPDATE = "a targeted up"
     REPLACE = "replaced by a targeted up"
     UNPAUSE = "unpause"
-    RECONNECT = "networks joined and left as declared"
+    RECONNECT = "networks reconnected as declared"
     RENAME = "renamed"
-    REWRITE = "files written anew"
-    RECREATE = "removed and made again"
-    MANUAL = "nothing that --fix does"
+    REWRITE = "files rewritten"
+    RECREATE = "removed and recreated"
+    MANUAL = "no automatic repair"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from runtime.pulumi_state import Resource, dependents_of, plain, urn_label
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """Placeholder of Pulumi's protocol for a value that is known only after an `up`."""
 
-CHANGES = {"create": "made", "update": "updated", "replace": "replaced", "delete": "removed"}
+CHANGES = {"create": "created", "update": "updated", "replace": "replaced", "delete": "removed"}
 NO_RESOURCES = ("pulumi:", "dockyard:")
 """Prefixes of types without a real resource: providers, the stack, components."""
 
@@ -84,7 +84,7 @@ def judge(
 
 def _drifted(step: Mapping[str, Any], before: Resource) -> Iterator[Finding]:
     if step["op"] == "create":
-        yield Finding(before.label, "resource", "there", "gone", Repair.UPDATE, before.urn)
+        yield Finding(before.label, "resource", "present", "gone", Repair.UPDATE, before.urn)
         return
     outputs = plain((step.get("oldState") or {}).get("outputs") or {})
     paths = list(step.get("detailedDiff") or ["resource"])

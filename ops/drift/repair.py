@@ -64,7 +64,7 @@ def _guarded(finding: Finding, on_lost_data: set[str], declared: Sequence[Resour
     if not restarted:
         return finding
     names = ", ".join(sorted(map(urn_label, restarted)))
-    return replace(finding, repair=Repair.MANUAL, advice=f"would start {names} anew, whose data are lost: {DATA_LOST}")
+    return replace(finding, repair=Repair.MANUAL, advice=f"would restart {names}, whose data are lost: {DATA_LOST}")
 
 
 def plan(findings: Sequence[Finding]) -> RepairPlan:

@@ -55,10 +55,10 @@ class DriftReport:
             difference = f"declared {finding.declared}, found {finding.actual}"
             yield f"  {finding.resource}: {finding.field}: {difference} → {finding.remedy}"
         if self.pending:
-            yield f"Changed and not brought up yet, no drift (./dockyard up {self.stack}):"
+            yield f"Changed but not deployed yet, no drift (./dockyard up {self.stack}):"
             yield from (f"  {line}" for line in self.pending)
         if self.unknown:
-            yield f"{self.stack}: could not tell:"
+            yield f"{self.stack}: not compared:"
             yield from (f"  {line}" for reason in self.unknown for line in reason.splitlines())
 
     def as_json(self) -> str:

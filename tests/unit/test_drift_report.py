@@ -60,7 +60,7 @@ def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere
 
 
 def test_a_network_that_is_gone_differs_from_one_that_was_made_again():
-    assert "another of its name" in network(Id="other")["network"].actual
+    assert "another network has its name" in network(Id="other")["network"].actual
     assert next(resources.network(only({"name": "x"}, kind=NETWORK, id="net-id"), [])).actual == "gone"
 
 
@@ -220,14 +220,14 @@ def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
     ]
     kept = repair.guarded([next(resources.volume(lost, {})), *gone], [below, lost, store, declared()])
     assert [one.repair for one in kept] == [Repair.MANUAL] * 3 + [Repair.UNPAUSE]
-    assert "postgres anew, whose data are lost" in kept[1].remedy
+    assert "postgres, whose data are lost" in kept[1].remedy
     assert repair.guarded(gone, [below, store, declared()]) == gone
 
 
 def test_a_container_that_is_gone_by_now_stops_no_repair(docker, progress, printed):
     plan = repair.plan([finding(Repair.UNPAUSE), finding(Repair.RECREATE, container_id="x")])
     repair_in_place(plan, [declared()], docker, progress)
-    assert printed.getvalue() == "  ! container shop-app-web: gone by now\n"
+    assert printed.getvalue() == "  ! container shop-app-web: already gone\n"
 
 
 def report(**more) -> DriftReport:

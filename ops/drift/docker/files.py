@@ -249,7 +249,7 @@ def _differences(volume: Volume, entries: Mapping[str, Entry], ids: Ids) -> Iter
         elif path not in volume.files and path not in volume.leftovers:
             # Writers remove undeclared files only; an undeclared folder is a finding of its own.
             writer = volume.writers[0].urn if entry.kind == "file" else ""
-            yield Difference(place, "nothing", f"{entry.kind} that nobody declared", writer, entry.changed)
+            yield Difference(place, "nothing", f"undeclared {entry.kind}", writer, entry.changed)
 
 
 def _folder(place: str, entry: Entry) -> Iterator[Difference]:

@@ -26,17 +26,17 @@ def repair_in_place(
                 progress.line(f"  ~ {resource.label}: unpaused")
             elif repair is Repair.RENAME:
                 client.api.rename(resource.id, resource.name)
-                progress.line(f"  ~ {resource.label}: named as declared")
+                progress.line(f"  ~ {resource.label}: renamed as declared")
             else:
                 for message in _reconnect(resource, client):
                     progress.line(f"  ~ {resource.label}: {message}")
         except NotFound:
-            progress.line(f"  ! {resource.label}: gone by now", "yellow")
+            progress.line(f"  ! {resource.label}: already gone", "yellow")
     for finding in repairs.removed:
         try:
             client.api.stop(finding.container_id)
             client.api.remove_container(finding.container_id, force=True)
-            progress.line(f"  - {finding.resource}: removed what stood in its place ({finding.container_id[:12]})")
+            progress.line(f"  - {finding.resource}: removed the container in its place ({finding.container_id[:12]})")
         except NotFound:
             continue
 

@@ -12,10 +12,10 @@ from ops.drift.findings import DATA_LOST, Finding, Repair
 from runtime.pulumi_state import Resource
 
 MISSING = "gone"
-ENDED = "ended well"
+ENDED = "exit code 0"
 RUNNING = "running"
 
-DATA_KEPT = "--fix leaves it: a new volume would be an empty one"
+DATA_KEPT = "--fix does not change it: a new volume would be empty"
 
 Inspection = Mapping[str, Any]
 
@@ -29,8 +29,8 @@ def container(declared: Resource, compared: ComparedResource) -> Iterator[Findin
         if name == "image" and moved:
             # The container runs the image that the tag named at deployment: a repair would deploy the tag's new image.
             old_image = compared.inspection["Image"][7:19]
-            advice = f"docker tag {old_image} {reference}, unless the new image is meant: then `up`"
-            moved_to = f"the tag means another image by now ({actual})"
+            advice = f"to keep the old image: docker tag {old_image} {reference}; to use the new one: `up`"
+            moved_to = f"the tag now names another image ({actual})"
             yield Finding(declared.label, name, expected, moved_to, Repair.MANUAL, declared.urn, advice, container_id)
         else:
             yield Finding(declared.label, name, expected, actual, repair, declared.urn, container_id=container_id)
@@ -78,8 +78,8 @@ def network(declared: Resource, networks: Sequence[Inspection]) -> Iterator[Find
     namesake = next((network for network in networks if network["Name"] == declared.name), None)
     if inspected is None:
         # Containers may use a network of the same name that was created by hand; the declared one is still missing.
-        message = f"gone; another of its name is there ({namesake['Id'][:12]})" if namesake else MISSING
-        yield Finding(declared.label, "network", "there", message, Repair.UPDATE, declared.urn)
+        message = f"gone; another network has its name ({namesake['Id'][:12]})" if namesake else MISSING
+        yield Finding(declared.label, "network", "present", message, Repair.UPDATE, declared.urn)
     if compared := inspected or namesake:
         for field in NETWORK_FIELDS:
             for name, expected, actual, repair in field.differences(ComparedResource(declared.inputs, compared)):
@@ -92,7 +92,7 @@ def volume(declared: Resource, volumes: Mapping[str, Inspection]) -> Iterator[Fi
     inspected = volumes.get(declared.id)
     if inspected is None:
         repair, advice = (Repair.MANUAL, DATA_LOST) if data else (Repair.UPDATE, "")
-        yield Finding(declared.label, "volume", "there", MISSING, repair, declared.urn, advice)
+        yield Finding(declared.label, "volume", "present", MISSING, repair, declared.urn, advice)
         return
     for field in VOLUME_FIELDS:
         for name, expected, actual, _ in field.differences(ComparedResource(declared.inputs, inspected)):

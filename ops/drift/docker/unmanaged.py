@@ -33,11 +33,11 @@ def containers(
         if ours:
             message = f"{container['State']}, joined {', '.join(ours)}"
         elif _carries(container, labels) and joined.keys() <= {"bridge", "host", "none"}:
-            message = f"{container['State']}, carries the labels of this stack"
+            message = f"{container['State']}, has the labels of this stack"
         else:
             continue
         name = name_of(container)
-        advice = f"docker rm -f {name}, unless somebody needs it: then declare it"
+        advice = f"docker rm -f {name}, unless it is needed: then declare it"
         yield Finding(
             f"container {name}",
             "container",
@@ -60,8 +60,8 @@ def networks(
     for network in listed:
         if network["Id"] in known_ids or network["Id"] in inhabited or not _carries(network, labels):
             continue
-        advice = f"docker network rm {network['Name']}, unless somebody needs it"
-        message = "there, carries the labels of this stack"
+        advice = f"docker network rm {network['Name']}, unless it is needed"
+        message = "exists, has the labels of this stack"
         yield Finding(f"network {network['Name']}", "network", "none", message, Repair.MANUAL, advice=advice)
 
 
