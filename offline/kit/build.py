@@ -100,7 +100,7 @@ class Kit:
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                remedy = f"Make room below {self.work.cache}"
+                remedy = f"Free disk space below {self.work.cache}"
                 raise SetupError(f"The disk is full: {name} cannot be built", remedy) from error
 
     def _stored_digest(self, name: str, registry: Registry) -> str | None:

@@ -42,7 +42,7 @@ def test_a_killed_go_build_was_interrupted(work: WorkDir, number: signal.Signals
     script = f"echo mod/first; trap - INT TERM; echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 60"
     with pytest.raises(SetupError, match=f"^building collector was interrupted \\({number.name}\\)") as error:
         compile_with(work, script)
-    assert "it goes on where it stopped" in error.value.remedy
+    assert "it continues where it stopped" in error.value.remedy
     assert not list(work.cache.glob("go-built/*/collector")), "half a program is taken for a whole one"
 
 
