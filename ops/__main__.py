@@ -38,7 +38,7 @@ from toolchain.environment import discard_foreign_environment, environment
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(state_verbs, name="state")
 Stack = Annotated[str, typer.Argument(help="A stack: dev, staging, production, or a product's own.")]
-Service = Annotated[str | None, typer.Argument(help="One service of it, with its replicas. Default: all.")]
+Service = Annotated[str | None, typer.Argument(help="One service of the stack, with its replicas. Default: all.")]
 Workload = Annotated[str | None, typer.Argument(help="One service or job of the product. Default: the whole stack.")]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -112,7 +112,7 @@ def verify(
     stack: Stack,
     within: Annotated[int, typer.Option(help="Seconds to wait until everything is healthy.")] = 180,
 ) -> None:
-    """Check that a stack serves: containers, targets, probes, critical alerts. Exit code 1 if it does not."""
+    """Check that a stack works: containers, scrape targets, probes, critical alerts. Exit code 1 if it does not."""
     raise typer.Exit(verify_stack(WorkDir(), stack, Progress(quiet=True), within=within))
 
 
@@ -145,7 +145,8 @@ def doctor(
 
 @app.command()
 def backup(
-    stack: Stack, store: Annotated[str | None, typer.Argument(help="postgres, redis, monitoring; default: all.")] = None
+    stack: Stack,
+    store: Annotated[str | None, typer.Argument(help="postgres, redis or monitoring. Default: all.")] = None,
 ) -> None:
     """Take a backup now. Exit code 1 if the backup of a store fails; earlier backups are kept."""
     raise typer.Exit(backup_commands.backup(WorkDir(), stack, store, Progress(quiet=True)))
@@ -174,7 +175,7 @@ def restore(
     """
     if at is not None:
         if file is not None or swap:
-            raise SetupError("--at goes without FILE and without --swap", "look at it first, then: --to NAME --swap")
+            raise SetupError("--at excludes FILE and --swap", "check the new database first, then use --to NAME --swap")
         raise typer.Exit(restore_at(WorkDir(), stack, at, to, Progress(quiet=True), store=store))
     code = backup_commands.restore(
         WorkDir(), stack, file, Progress(quiet=True), store=store, to=to, swap=swap, place=place, yes=yes
@@ -195,10 +196,10 @@ def restore_drill(stack: Stack, place: Place = "volume") -> None:
 def logs(
     stack: Stack,
     service: Service = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue with new lines.")] = False,
-    tail: Annotated[int, typer.Option(help="Lines of each service.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the logs.")] = False,
+    tail: Annotated[int, typer.Option(help="Number of last lines of each service.")] = 50,
 ) -> None:
-    """Show what services print."""
+    """Show the logs of services."""
     raise typer.Exit(show.logs(WorkDir(), stack, service, follow=follow, tail=tail, progress=Progress(quiet=True)))
 
 
@@ -268,7 +269,7 @@ def setup(stack: Stack) -> None:
 def env_import(
     file: Annotated[Path, typer.Argument(help="A file of NAME=value lines.")],
     stack: Stack,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the result, and write nothing.")] = False,
 ) -> None:
     """Turn each variable of a .env file into the stack's setting or secret; list the unknown ones."""
     from ops.dotenv.command import import_env  # noqa: PLC0415 - its YAML editor would slow the start of every command
@@ -292,7 +293,7 @@ def stop() -> None:
 
 @app.command()
 def test(
-    parts: Annotated[list[str] | None, typer.Argument(help="lint, unit, rules, alerts, setup …; default: all.")] = None,
+    parts: Annotated[list[str] | None, typer.Argument(help="lint, unit, rules, alerts, setup … Default: all.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat the order of an earlier run.")] = None,
 ) -> None:
     """Run the tests: all of them, or the parts named. `soak` among them runs the full, long form."""

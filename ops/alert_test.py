@@ -74,7 +74,7 @@ def alert_test(work: WorkDir, stack: str, receiver: str | None, progress: Progre
     config = session.pulumi_cli.read("config", "--show-secrets", "--json")
     keys = [f"dockyard:{secret}" for secret in alerts.secrets_in(settings.stack.environment)]
     secret_texts = secret_parts(config[key]["value"] for key in keys if key in config)
-    progress.line(f"Each of these is sent an alert that says it is a test: {', '.join(names)}")
+    progress.line(f"Sending a test alert to: {', '.join(names)}")
     outcomes = try_receivers(containers, names, labels, alerts.language, lambda text: hide(text, secret_texts))
     for outcome in outcomes:
         sign, style = ("✓", "green") if outcome.delivered else ("✗", "bold red")
@@ -94,19 +94,19 @@ def receivers_to_test(settings: Settings, receiver: str | None) -> list[str]:
     if receiver in alerts.receivers:
         environments = ", ".join(alerts.receivers[receiver].environments)
         raise SetupError(
-            f"the receiver {receiver} gets alerts of {environments} only, and {stack} is {environment}",
-            f"add {environment} to alerts.receivers.{receiver}.environments, or test it there",
+            f"the receiver {receiver} gets alerts of {environments} only, but {stack} is {environment}",
+            f"add {environment} to alerts.receivers.{receiver}.environments, or test it in another stack",
         )
     if receiver is not None and names:
-        raise SetupError(f"no receiver {receiver} in {stack}", f"it has: {', '.join(names)}")
+        raise SetupError(f"the stack {stack} has no receiver {receiver}", f"it has: {', '.join(names)}")
     if alerts.receivers:
         raise SetupError(
-            f"{stack} is {environment}, and none of {', '.join(alerts.receivers)} gets its alerts",
+            f"{stack} is {environment}, but none of {', '.join(alerts.receivers)} gets its alerts",
             f"add {environment} to the environments of one of them, or test another stack",
         )
     raise SetupError(
         f"no receiver gets alerts of {stack}",
-        "declare one in alerts.receivers of the product or the stack file, then bring it up",
+        "add a receiver to alerts.receivers in the product or stack file, then run up",
     )
 
 
@@ -128,8 +128,8 @@ def try_receivers(
     test_labels = {**labels, "sent": f"{sent:%Y-%m-%dT%H:%M:%SZ}"}
     before = _answers(containers)
     began = time.monotonic()
-    late = f"not tried within {format_seconds(seconds)}: a silence may hold it back (./dockyard amtool … silence)"
-    unknown = "not tried: the running Alertmanager does not know it yet; bring the stack up"
+    late = f"not tried within {format_seconds(seconds)}: a silence may suppress it (./dockyard amtool … silence)"
+    unknown = "not tried: the running Alertmanager does not have this receiver yet; run up"
     outcomes = {name: DeliveryOutcome(name, False, late if name in before else unknown) for name in names}
     pending = set(names)
     try:
@@ -174,7 +174,7 @@ def _exec(container: Container, command: Sequence[str]) -> str:
     result: Any = container.exec_run(list(command))
     code, text = result.exit_code, result.output.decode(errors="replace")
     if code != 0:
-        raise SetupError(f"{command[0]} in the container {container.name} ended with {code}: {text.strip()}")
+        raise SetupError(f"{command[0]} in the container {container.name} exited with {code}: {text.strip()}")
     return str(text)
 
 

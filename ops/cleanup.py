@@ -89,8 +89,8 @@ class CleanupReport:
             yield f"  - {verb} {removal.kind} {removal.name}{size}"
         for text in self.refused:
             yield f"  ! {text}"
-        total = f"{verb.capitalize()} {len(self.removed)} things, up to {self.freed / 1e6:,.1f} MB"
-        yield f"{total}{'. Nothing was touched' if self.dry_run else ''}" if self.removed else "Nothing to clean up"
+        total = f"{verb.capitalize()} {len(self.removed)} objects, up to {self.freed / 1e6:,.1f} MB"
+        yield f"{total}{'. Nothing was removed' if self.dry_run else ''}" if self.removed else "Nothing to clean up"
 
 
 def cleanup(work: WorkDir, progress: Progress, *, older_than: str, dry_run: bool, as_json: bool) -> int:

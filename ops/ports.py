@@ -48,8 +48,8 @@ def claim_port_offset(
         offset = _offset(previous_claim, requested, claimed_ports, is_free) if movable else 0
         if offset is None:
             raise SetupError(
-                f"the ports of the stack {stack} cannot be kept apart from those of other stacks of this machine",
-                f"they are listed in {ledger}; publish fewer, or others",
+                f"the ports of the stack {stack} conflict with those of other stacks on this machine",
+                f"all are listed in {ledger}; publish fewer ports, or different ones",
             )
         # The offset first, then the ports themselves.
         checkout_claims[stack] = [offset, *sorted(port + offset for port in requested)]
@@ -97,7 +97,7 @@ def check_ports(settings: Settings, own_ports: Collection[int]) -> None:
         if port is not None and port not in own_ports and not port_is_free(port):
             routed = name in (EDGE_HTTP, EDGE_HTTPS)
             address = settings.product.edge.address if routed else "127.0.0.1"
-            conflicts.append(f"{name} wants {address}:{port}")
+            conflicts.append(f"{name} needs {address}:{port}")
             sections.add("dockyard:edge" if routed else "dockyard:publish")
     if conflicts:
         where = f"{' and '.join(sorted(sections))} in Pulumi.{settings.stack_name}.yaml"

@@ -130,9 +130,9 @@ class _Interrupts:
     def _on_signal(self, *_: object) -> None:
         self.count += 1
         message = (
-            "stopping: Pulumi ends what it has begun; interrupt again to stop at once"
+            "stopping: Pulumi finishes its current operations; interrupt again to stop at once"
             if self.count == 1
-            else "stopping at once: the next `up` mends what is left"
+            else "stopping at once: the next `up` repairs what is left"
         )
         self._progress.line(f"  · {message}", "yellow")
         self._interrupt()

@@ -112,7 +112,7 @@ def run(work: WorkDir, words: Sequence[str], progress: Progress, *, seed: int | 
     """
     parts = [word for word in words if word != SOAK]
     if unknown := [part for part in parts if part not in PARTS]:
-        raise SetupError(f"no such part of the tests: {', '.join(unknown)}", f"Parts: {', '.join(PARTS)}, and {SOAK}")
+        raise SetupError(f"unknown part of the tests: {', '.join(unknown)}", f"Parts: {', '.join(PARTS)}, and {SOAK}")
     ensure_dev_packages(work, progress)
     chosen = [part for part in PARTS if part in parts or not parts]
     started = time.monotonic()
@@ -209,7 +209,7 @@ def summary(results: Sequence[PartResult], seconds: float, seed: int) -> list[st
         lines.append(f"{result.part:<10} {format_seconds(result.seconds):>9} {len(result.tests) or '-':>8}{mark}")
     tests = sorted((test for result in results for test in result.tests), reverse=True)
     if tests:
-        lines += ["", f"the {min(SLOWEST, len(tests))} slowest tests, with the fixtures that they were first to use"]
+        lines += ["", f"the {min(SLOWEST, len(tests))} slowest tests, including the fixtures that they set up"]
         lines += [f"{format_seconds(test.seconds):>9}  {test.part}: {test.name}" for test in tests[:SLOWEST]]
     failures = sum(result.failures or not result.passed for result in results)
     untested = sum(not result.tests and result.passed for result in results)

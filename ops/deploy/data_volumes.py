@@ -36,9 +36,9 @@ def describe_volumes(state: State, client: docker.DockerClient) -> Iterator[str]
             yield f"  · volume {volume.name}: {size / 1e6:,.1f} MB" if size >= 0 else f"  · volume {volume.name}"
     restores = dict(_last_restores(state, client))
     for store, when in sorted(restores.items()):
-        yield f"  · the last restore of a backup of {store} that was verified: {time.strftime('%d %B %Y, %H:%M', when)}"
+        yield f"  · last verified restore of a {store} backup: {time.strftime('%d %B %Y, %H:%M', when)}"
     if not restores:
-        yield "  · no restore of a backup is known to have been verified"
+        yield "  · no verified restore of a backup is recorded"
 
 
 def refuse_other_users(state: State, client: docker.DockerClient, stack: str) -> None:
@@ -52,7 +52,7 @@ def refuse_other_users(state: State, client: docker.DockerClient, stack: str) ->
     ]
     if foreign_uses:
         raise SetupError(
-            f"containers that are not of the stack {stack} use its data: {'; '.join(foreign_uses)}",
+            f"containers outside the stack {stack} use its data: {'; '.join(foreign_uses)}",
             "remove them, then run this again; nothing was removed yet",
         )
 
@@ -67,7 +67,7 @@ def remove(state: State, client: docker.DockerClient, progress: Progress) -> Non
         except APIError as error:
             raise SetupError(
                 f"the volume {volume.name} was not deleted: {error.explanation}",
-                "remove what uses it, then run this again; the state still knows the volume",
+                "remove what uses it, then run this again; the state still has the volume",
             ) from error
         progress.line(f"  - volume {volume.name}: deleted", "dim")
 
@@ -92,7 +92,7 @@ def leave_other_stores_data(state: State, pulumi_cli: PulumiCli, logs: Logs, pro
         state = State.of(pulumi_cli)
     for volume in retained:
         name = volume.name
-        progress.line(f"  · the logs before this change stay in the volume {name}: docker volume rm {name}", "yellow")
+        progress.line(f"  · earlier logs stay in the volume {name}; to delete them: docker volume rm {name}", "yellow")
     return state
 
 

@@ -39,7 +39,7 @@ def down(
     """
     if service:
         if volumes:
-            raise SetupError("--volumes goes with a whole stack: a service has no data of its own")
+            raise SetupError("--volumes applies to a whole stack only: a service has no data of its own")
         return up.without_service(work, stack, service, progress)
     # `down` does not run the program, so that it works with broken stack files too.
     quiet = Progress(progress.console, quiet=True)
@@ -90,10 +90,10 @@ def _destroy(
         if restart_own_engine(work, host, client, progress):
             code, outcome = run()
         else:
-            progress.line(f"Nothing is left on {networks}, and the Docker engine still counts something there:")
+            progress.line(f"{networks}: no container is connected, but the Docker engine still counts one:")
             progress.line("  → restart Docker, then run this again (moby/moby#17217)", "red")
     if code and outcome.interrupted:
-        progress.line(f"Stopped. The next ./dockyard down {stack} goes on from here", "yellow")
+        progress.line(f"Stopped. The next ./dockyard down {stack} continues from here", "yellow")
         return up.INTERRUPTED
     if code:
         up.print_errors(outcome, progress, work, "destroy", stack)
@@ -112,19 +112,19 @@ def _ask(
 ) -> None:
     """Describe the data to delete, and ask for confirmation. Raises SetupError or Abort if the user declines."""
     if named and named != stack:
-        raise SetupError(f"--yes-delete-data names {named}, and the stack is {stack}")
+        raise SetupError(f"--yes-delete-data names {named}, but the stack is {stack}")
     for line in data_volumes.describe_volumes(state, client):
         progress.line(line)
     if named or (yes and not protected):
         return
-    question = f"Delete all data of the stack {stack}? It cannot be brought back"
+    question = f"Delete all data of the stack {stack}? This cannot be undone"
     if not protected:
         typer.confirm(question, abort=True)
         return
     if yes:
         raise SetupError(
-            f"the stack {stack} protects its data, and --yes alone does not delete it",
+            f"the stack {stack} protects its data: --yes alone does not delete it",
             f"name the stack: ./dockyard down {stack} --volumes --yes-delete-data {stack}",
         )
-    if typer.prompt(f"{question}. Type the stack's name to go on", default="", show_default=False) != stack:
+    if typer.prompt(f"{question}. Type the stack's name to continue", default="", show_default=False) != stack:
         raise SetupError("that is not the stack's name: nothing was removed")

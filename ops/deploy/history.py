@@ -68,8 +68,8 @@ def history_store(work: WorkDir) -> Store:
     """Return the backend's store. Raises SetupError for a kind of backend whose history cannot be read."""
     return readable_store(
         work,
-        "rollback reads the history of the state, which ./dockyard can in files and in S3",
-        "return the stack and product files to the earlier version in git and run `up`",
+        "rollback needs the history of the state, which ./dockyard reads from files and S3 only",
+        "restore the earlier stack and product files from git, then run `up`",
     )
 
 

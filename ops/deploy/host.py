@@ -36,8 +36,8 @@ def _unknown_networks(settings: Settings, network_names: set[str]) -> Iterator[P
         yield settings.files.problem(
             ["networks", network],
             f"no network {network} on this Docker host",
-            "a network that somebody else made",
-            f"Make it: docker network create {network}",
+            "an external network",
+            f"Create it: docker network create {network}",
         )
 
 

@@ -85,7 +85,7 @@ def _deploy_metrics(outcome: RunOutcome, now: float, seconds: float, succeeded: 
     return exposition(
         {
             "dockyard_last_deploy_timestamp_seconds": ("When the last deployment ended.", now),
-            "dockyard_last_deploy_success": ("Whether the last deployment ended well.", succeeded),
+            "dockyard_last_deploy_success": ("Whether the last deployment succeeded.", succeeded),
             "dockyard_last_deploy_duration_seconds": ("How long the last deployment took.", round(seconds, 3)),
             "dockyard_last_deploy_changes{kind}": ("Resources that the last deployment changed.", changes),
         }
@@ -102,7 +102,7 @@ def _standing_metrics(state: State, now: float, drifted: int) -> str:
         {
             "dockyard_release_info{release}": ("The release that runs.", release),
             "dockyard_drift_resources": ("Resources that are not as the running release declares them.", drifted),
-            "dockyard_drift_last_check_timestamp_seconds": ("When they were last compared.", now),
+            "dockyard_drift_last_check_timestamp_seconds": ("When the resources were last compared.", now),
         }
     )
 

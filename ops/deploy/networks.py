@@ -40,8 +40,8 @@ def free_networks(state: State, client: docker.DockerClient, stack: str, progres
         listing = ", ".join(f"{name} on {network}" for network, name in foreign)
         commands = "; ".join(f"docker network disconnect {network} {name}" for network, name in foreign)
         raise SetupError(
-            f"containers that are not of the stack {stack} use its networks: {listing}",
-            f"stop them, or take them off, then run this again: {commands}",
+            f"containers outside the stack {stack} use its networks: {listing}",
+            f"stop or disconnect them, then run this again: {commands}",
         )
     remove_strays(state, client, stack, progress)
     for endpoint in _foreign_endpoints(state, client):
@@ -52,9 +52,11 @@ def free_networks(state: State, client: docker.DockerClient, stack: str, progres
         except NotFound:
             continue  # disconnected in the meantime
         except APIError as error:
-            progress.line(f"  ! {endpoint.name} cannot be taken off {endpoint.network}: {error.explanation}", "yellow")
+            progress.line(
+                f"  ! {endpoint.name} cannot be disconnected from {endpoint.network}: {error.explanation}", "yellow"
+            )
             continue
-        progress.line(f"  · took {endpoint.name}, which is gone, off the network {endpoint.network}", "dim")
+        progress.line(f"  · disconnected {endpoint.name}, which is gone, from {endpoint.network}", "dim")
 
 
 def restart_own_engine(work: WorkDir, host: str, client: docker.DockerClient, progress: Progress) -> bool:
@@ -66,7 +68,7 @@ def restart_own_engine(work: WorkDir, host: str, client: docker.DockerClient, pr
     engine = private_dockerd(work)
     if host != engine.host or client.containers.list():
         return False
-    with progress.step("Docker engine, restarted: it counts endpoints that do not exist"):
+    with progress.step("Restart the Docker engine, which counts endpoints that do not exist"):
         engine.stop()
         engine.start()
     return True

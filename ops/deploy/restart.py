@@ -56,7 +56,7 @@ def restart_each(client: docker.DockerClient, statuses: Sequence[InstanceStatus]
                 step.outcome = "gone"
             step.failed = step.outcome not in ("healthy", "running")
             if step.failed:
-                step.outcome = f"not well again: {step.outcome}"
+                step.outcome = f"did not recover: {step.outcome}"
         if step.failed:
             if live:
                 progress.line("\n".join(f"    {line}" for line in live.log_tail(TAIL)))

@@ -33,17 +33,17 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
     target = history.rollback_target(updates, running, broken=history.is_broken(updates, state))
     if target is None or target.release is None:
         raise SetupError(
-            f"the history of the stack {stack} has no earlier release to go back to",
-            "return its files to what they were in git, then run `up`",
+            f"the history of the stack {stack} has no earlier release",
+            "restore the earlier files from git, then run `up`",
         )
     since = f"{target.ended.astimezone():%d %B %Y, %H:%M:%S}"
-    progress.line(f"Back to the release of {since}", "bold")
-    differences = history.changes(running, target.release) or ["what ran before the run that failed"]
+    progress.line(f"Roll back to the release of {since}", "bold")
+    differences = history.changes(running, target.release) or ["the release before the failed run"]
     if len(differences) > MAX_LISTED_CHANGES:
         differences[MAX_LISTED_CHANGES:] = [f"and {len(differences) - MAX_LISTED_CHANGES} more"]
     progress.line("\n".join(f"  · {line}" for line in differences))
     releases.use(work, stack, target.release)
     code = bring_up(work, stack, progress, began, f"{history.ROLLBACK} to {since}")
-    warning = f"The files still describe the newer release: mend them before the next ./dockyard up {stack}"
+    warning = f"The files still describe the newer release: change them before the next ./dockyard up {stack}"
     progress.line(warning, "yellow")
     return code

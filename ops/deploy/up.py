@@ -71,7 +71,7 @@ def bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messag
         step.outcome, step.failed = outcome.summary(), code != 0
     after = State.of(session.pulumi_cli)
     if code and outcome.interrupted:
-        progress.line(f"Stopped. The next ./dockyard up {stack} goes on from here", "yellow")
+        progress.line(f"Stopped. The next ./dockyard up {stack} continues from here", "yellow")
         code = INTERRUPTED
     elif code:
         print_errors(outcome, progress, work, "up", stack)
@@ -136,4 +136,4 @@ def print_errors(outcome: RunOutcome, progress: Progress, work: WorkDir, verb: s
         raise lock_error
     for error in outcome.errors or ["\n".join(log.read_text(errors="replace").splitlines()[-10:])]:
         progress.line(error, "bold red")
-    progress.line(f"All that Pulumi printed is in {log.relative_to(work.checkout)}", "dim")
+    progress.line(f"Pulumi's full output is in {log.relative_to(work.checkout)}", "dim")

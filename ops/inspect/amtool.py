@@ -52,7 +52,7 @@ def instances(session: StackSession) -> list[Container]:
     if not running:
         how = ", ".join(f"{status.service} is {status.health}" for status in chosen)
         raise SetupError(
-            f"no Alertmanager of the stack {stack} runs: {how}", f"look at: ./dockyard logs {stack} {SERVICE}"
+            f"no Alertmanager of the stack {stack} is running: {how}", f"see: ./dockyard logs {stack} {SERVICE}"
         )
     return running
 

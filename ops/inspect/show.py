@@ -47,8 +47,8 @@ def print_status(session: StackSession, state: State, client: docker.DockerClien
     user = session.settings.product.monitoring.grafana.admin_user
     notes = [f"Grafana: user {user}; its password: ./dockyard secret {stack} grafana-admin-password"]
     if session.settings.product.backups.on:
-        notes.append(f"Keep the key of the backups elsewhere: ./dockyard secret {stack} {BACKUP_KEY_SECRET}")
+        notes.append(f"Keep a copy of the backup key elsewhere: ./dockyard secret {stack} {BACKUP_KEY_SECRET}")
     if not statuses:
-        notes = [f"nothing of it runs; bring it up: ./dockyard up {stack}"]
+        notes = [f"not running; start it: ./dockyard up {stack}"]
     print_table(f"{session.settings.product.name} · {stack}", statuses, notes)
     return 0 if all(status.well for status in statuses) else 1

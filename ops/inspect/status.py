@@ -117,9 +117,9 @@ def of_service(
         ]
     if not chosen:
         if not statuses:
-            raise SetupError(f"nothing of the stack {stack} runs", f"bring it up: ./dockyard up {stack}")
+            raise SetupError(f"the stack {stack} is not running", f"start it: ./dockyard up {stack}")
         running = ", ".join(sorted({status.service for status in statuses}))
-        raise SetupError(f"the stack {stack} runs no service {service}", f"it runs: {running}")
+        raise SetupError(f"no service {service} is running in the stack {stack}", f"running: {running}")
     return chosen
 
 

@@ -103,7 +103,7 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
     product = _product_that_runs(work, stack, state)
     declared = declared_addresses(product) if product and product.monitoring.probes.enabled else frozenset()
     if product and not product.monitoring.probes.enabled:
-        progress.line("  · monitoring.probes is off: no address is asked as a visitor would", "yellow")
+        progress.line("  · monitoring.probes is off: no address is probed", "yellow")
     started: float | None = None
     while True:
         statuses = instance_statuses(state, client)
@@ -141,9 +141,9 @@ def check_targets(query: Query, since: float, declared: Addresses, check: CheckR
     stale = {_name(sample) for sample in [*targets, *probes] if sample.value < since} - down - failed
     check.problems += [f"target {name} does not answer" for name in sorted(down)]
     check.problems += [f"probe {name} fails" for name in sorted(failed)]
-    check.problems += [f"{name} has not been asked since" for name in sorted(stale)]
+    check.problems += [f"{name} has no new result yet" for name in sorted(stale)]
     probed_addresses = {(sample.labels.get("probe", ""), sample.labels.get("service", "")) for sample in probes}
-    check.problems += [f"no probe asks for the {kind} of {name}" for kind, name in sorted(declared - probed_addresses)]
+    check.problems += [f"no probe checks the {kind} of {name}" for kind, name in sorted(declared - probed_addresses)]
 
 
 def check_alerts(alerts: Sequence[Alert], query: Query, check: CheckResult) -> None:
@@ -159,7 +159,7 @@ def samples_in(answer: str) -> list[Sample]:
     try:
         return [Sample(series["metric"], float(series["value"][1])) for series in json.loads(answer)["data"]["result"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise SilentError(f"Prometheus gives no answer but {answer[:120]!r}") from error
+        raise SilentError(f"unexpected answer from Prometheus: {answer[:120]!r}") from error
 
 
 def alerts_in(output: str) -> list[Alert]:
@@ -170,7 +170,7 @@ def alerts_in(output: str) -> list[Alert]:
             for alert in json.loads(output)
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise SilentError(f"Alertmanager gives no answer but {output[:120]!r}") from error
+        raise SilentError(f"unexpected answer from Alertmanager: {output[:120]!r}") from error
 
 
 def _product_that_runs(work: WorkDir, stack: str, state: State) -> Product | None:
@@ -192,7 +192,7 @@ def _healthy_instance(
         raise SilentError(error.message) from error
     healthy = [status for status in chosen if status.health == "healthy"]
     if not healthy:
-        raise SilentError(f"{service} cannot be asked: it is {chosen[0].health if chosen else 'gone'}")
+        raise SilentError(f"{service} cannot be queried: it is {chosen[0].health if chosen else 'gone'}")
     return LiveInstance(client.containers.get(healthy[0].id))
 
 
@@ -203,7 +203,7 @@ def _query_prometheus(instance: LiveInstance) -> Query:
 def _run(instance: LiveInstance, command: list[str]) -> str:
     code, output, errors = instance.run(command)
     if code:
-        raise SilentError(f"{command[0]} in {instance.name} ended with {code}: {(errors or output).strip()}")
+        raise SilentError(f"{command[0]} in {instance.name} exited with {code}: {(errors or output).strip()}")
     return output
 
 
@@ -222,14 +222,14 @@ def _format_alert(alert: Alert) -> str:
 
 def _print_result(stack: str, check: CheckResult, containers: int, seconds: float, progress: Progress) -> int:
     for alert in check.older:
-        progress.line(f"  · since before the last deploy: {alert}", "yellow")
+        progress.line(f"  · older than the last deployment: {alert}", "yellow")
     for problem in check.problems:
         progress.line(f"✗ {problem}", "bold red")
     counts = f"{containers} containers, {check.targets} targets, {check.probes} probes"
     took = format_seconds(seconds)
     if check.problems:
         total = "1 problem" if len(check.problems) == 1 else f"{len(check.problems)} problems"
-        progress.line(f"{stack} is not well: {total}, {counts} looked at ({took})")
+        progress.line(f"{stack} is not healthy: {total}, {counts} checked ({took})")
         return 1
-    progress.line(f"✓ {stack}: {counts} well, no new critical alert ({took})", "green")
+    progress.line(f"✓ {stack}: {counts} healthy, no new critical alert ({took})", "green")
     return 0

@@ -79,7 +79,7 @@ def test_a_receiver_that_was_not_tried_is_reported_as_such(sink, run):
     running.silence({"alertname": "DockyardTest"})
     result = outcomes(running, ["chat", "later"], seconds=2)
     assert not result["chat"].delivered and "not tried" in result["chat"].detail and "silence" in result["chat"].detail
-    assert not result["later"].delivered and "does not know it yet" in result["later"].detail
+    assert not result["later"].delivered and "does not have this receiver yet" in result["later"].detail
 
 
 def test_a_real_alert_that_fails_meanwhile_is_not_taken_for_the_test(sink, run):

@@ -42,7 +42,7 @@ def test_all_receivers_of_the_environment_are_tried_unless_one_is_named(alerts, 
 @pytest.mark.parametrize(
     ("settings", "receiver", "message", "remedy"),
     [
-        (settings_of(), "pager", "no receiver pager in prod", "it has: monitoring, alertes-critiques"),
+        (settings_of(), "pager", "the stack prod has no receiver pager", "it has: monitoring, alertes-critiques"),
         (settings_of("development"), None, "none of monitoring, alertes-critiques gets its alerts", "add development"),
         (settings_of("development"), "monitoring", "gets alerts of staging, production only", "environments"),
         (without_receivers(), None, "no receiver gets alerts of prod", "alerts.receivers"),

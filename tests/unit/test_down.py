@@ -91,7 +91,7 @@ class TestDestroy:
 
     def test_a_network_that_stays_in_use_asks_the_person_to_restart_docker(self, docker, take_down, printed):
         take_down(FakePulumi(docker, network("net"), failures=(IN_USE, IN_USE)))
-        assert "Nothing is left on net, and the Docker engine still counts something there" in printed.getvalue()
+        assert "net: no container is connected, but the Docker engine still counts one" in printed.getvalue()
         assert "restart Docker" in printed.getvalue()
 
 
@@ -122,10 +122,10 @@ class TestData:
             take_down(pulumi, volumes=True, yes=True)
         assert pulumi.commands == []
         assert "volume store: 2.5 MB" in printed.getvalue(), "what would go is listed first"
-        assert "no restore of a backup is known" in printed.getvalue()
+        assert "no verified restore of a backup is recorded" in printed.getvalue()
 
     def test_the_name_of_another_stack_deletes_nothing(self, pulumi, take_down):
-        with pytest.raises(SetupError, match="names other, and the stack is shop"):
+        with pytest.raises(SetupError, match="names other, but the stack is shop"):
             take_down(pulumi, volumes=True, named="other")
         assert pulumi.commands == []
 
@@ -171,7 +171,7 @@ class TestData:
         docker.add_container("metrics-writer", status="exited")
         docker.api.archives["metrics-writer", METRICS_FOLDER] = packed.getvalue()
         (line,) = data_volumes.describe_volumes(state(container("metrics-writer")), docker)
-        assert "the last restore of a backup of postgres that was verified: 1" in line
+        assert "last verified restore of a postgres backup: 1" in line
         assert "November 2023" in line
 
     def test_an_unprotect_that_fails_deletes_nothing_more(self, pulumi, take_down, monkeypatch):

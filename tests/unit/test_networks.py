@@ -32,7 +32,7 @@ def test_an_endpoint_without_a_container_is_disconnected(key, known, docker, pro
     docker.add_network("net", lost={key: "gone"})
     free_networks(state(network("net"), *known), docker, "shop", progress)
     assert docker.endpoints("net") == {}
-    assert "took gone, which is gone, off the network net" in printed.getvalue()
+    assert "disconnected gone, which is gone, from net" in printed.getvalue()
 
 
 def test_a_container_that_the_state_knows_is_left_to_the_engine(docker, progress, printed):
@@ -55,7 +55,7 @@ def test_containers_of_others_are_all_named_and_left_alone(docker, progress):
     docker.add_container("stray", labels=OURS, networks=["net"])
     with pytest.raises(SetupError) as raised:
         free_networks(state(network("net")), docker, "shop", progress)
-    assert "not of the stack shop use its networks: theirs on net, more on net" in raised.value.message
+    assert "outside the stack shop use its networks: theirs on net, more on net" in raised.value.message
     assert "docker network disconnect net theirs; docker network disconnect net more" in raised.value.remedy
     assert docker.changes == []
 
@@ -64,7 +64,7 @@ def test_an_endpoint_that_the_engine_does_not_disconnect_is_reported(docker, pro
     docker.add_network("net", lost={"ep-1": "gone"})
     docker.refuse("disconnect_container_from_network", "gone", "will not")
     free_networks(state(network("net")), docker, "shop", progress)
-    assert "gone cannot be taken off net: will not" in printed.getvalue()
+    assert "gone cannot be disconnected from net: will not" in printed.getvalue()
 
 
 def test_a_network_that_is_gone_holds_nothing_up(progress, printed):

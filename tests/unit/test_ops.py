@@ -136,7 +136,7 @@ class TestPorts:
 
     def test_a_stack_without_room_for_its_ports_is_refused(self, checkouts):
         claim(checkouts("one"), "dev", [65_500])
-        with pytest.raises(SetupError, match="the ports of the stack dev cannot be kept apart"):
+        with pytest.raises(SetupError, match="the ports of the stack dev conflict"):
             claim(checkouts("two"), "dev", [65_500])
 
     def settings(self, port: int):
@@ -149,7 +149,7 @@ class TestPorts:
 
     def test_a_taken_port_is_reported_with_a_remedy_unless_the_stack_itself_holds_it(self, taken):
         check_ports(self.settings(taken), own_ports={taken})
-        with pytest.raises(SetupError, match=rf"grafana wants 127.0.0.1:{taken}.*dockyard:publish in Pulumi.dev.yaml"):
+        with pytest.raises(SetupError, match=rf"grafana needs 127.0.0.1:{taken}.*dockyard:publish in Pulumi.dev.yaml"):
             check_ports(self.settings(taken), own_ports=set())
 
 

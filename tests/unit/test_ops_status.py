@@ -111,9 +111,9 @@ class TestChoice:
         assert [row.service for row in of_service(found, service, self.NAMES, "dev")] == chosen
 
     def test_an_unknown_service_is_answered_with_the_known_ones(self, found):
-        with pytest.raises(SetupError, match=r"runs no service nope. it runs: backend, backend-2, .*worker"):
+        with pytest.raises(SetupError, match=r"no service nope is running .*\. running: backend, backend-2, .*worker"):
             of_service(found, "nope", [], "dev")
-        with pytest.raises(SetupError, match=r"nothing of the stack dev runs.*dockyard up dev"):
+        with pytest.raises(SetupError, match=r"the stack dev is not running.*dockyard up dev"):
             of_service([], None, [], "dev")
 
 
@@ -139,12 +139,12 @@ class TestRestart:
         found = instance_statuses(state(container("backend"), container("traefik")), docker)
         assert restart_each(docker, found, 0, progress) == 1
         assert docker.changes == [("restart", "backend", 10)]
-        told = ("✗ Restart backend: not well again: unhealthy", "last words", "health check: wget: 503")
+        told = ("✗ Restart backend: did not recover: unhealthy", "last words", "health check: wget: 503")
         assert all(text in printed.getvalue() for text in (*told, "not restarted: traefik"))
 
     def test_a_removed_container_ends_the_restart(self, docker, progress, printed):
         assert restart_each(docker, instance_statuses(state(container("backend")), docker), 0, progress) == 1
-        assert "not well again: gone" in printed.getvalue()
+        assert "did not recover: gone" in printed.getvalue()
 
 
 class TestLastWords:

@@ -102,7 +102,7 @@ def test_what_the_host_does_not_have_is_told_with_its_place(checkout):
         "Pulumi.dev.yaml:5: config.dockyard:monitoring.prometheus.limits.cpus: found 5,"
         " expected at most 2, the cores of this Docker host",
         "Pulumi.dev.yaml:6: config.dockyard:networks.dokploy-network: found no network dokploy-network on this"
-        " Docker host, expected a network that somebody else made. Make it: docker network create dokploy-network",
+        " Docker host, expected an external network. Create it: docker network create dokploy-network",
     }
 
 

@@ -73,7 +73,7 @@ def test_soak_runs_the_full_form_of_each_part(tmp_path, soak, expected):
 
 
 def test_an_unknown_part_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(SetupError, match=r"no such part of the tests: unitt\. Parts: live, .*, and soak"):
+    with pytest.raises(SetupError, match=r"unknown part of the tests: unitt\. Parts: live, .*, and soak"):
         run(tmp_path, "unitt")
 
 

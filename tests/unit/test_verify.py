@@ -54,7 +54,7 @@ STALE = [Sample(BACKEND, BEGAN - 1)]
             {"DOWN": [Sample(BACKEND, 0)], "FAILED": [Sample(ROUTE, 0)]},
             ["target backend backend:3333 does not answer", "probe route backend https://shop.example/ fails"],
         ),
-        ({"TARGETS": STALE, "PROBES": []}, ["backend backend:3333 has not been asked since"]),
+        ({"TARGETS": STALE, "PROBES": []}, ["backend backend:3333 has no new result yet"]),
         # What is down is not reported a second time as not asked.
         (
             {"TARGETS": STALE, "PROBES": [], "DOWN": [Sample(BACKEND, 0)]},
@@ -112,7 +112,7 @@ def test_answers_of_prometheus_and_amtool_are_read():
 @pytest.mark.parametrize("read_answer", [samples_in, alerts_in])
 @pytest.mark.parametrize("text", ["", "503 Service Unavailable", '{"status": "error"}', "[1]"])
 def test_another_text_is_no_answer(read_answer, text):
-    with pytest.raises(SilentError, match="no answer"):
+    with pytest.raises(SilentError, match="unexpected answer"):
         read_answer(text)
 
 
@@ -165,7 +165,7 @@ def test_a_stack_that_is_well_passes_with_a_count(docker, monitored, verified):
     docker.add_container("backend", health="healthy")
     code, text = verified()
     assert code == 0
-    assert "✓ prod: 3 containers, 2 targets, 1 probes well, no new critical alert" in text
+    assert "✓ prod: 3 containers, 2 targets, 1 probes healthy, no new critical alert" in text
 
 
 def test_every_problem_is_reported_and_fails_the_verb(docker, monitored, verified):
@@ -174,7 +174,7 @@ def test_every_problem_is_reported_and_fails_the_verb(docker, monitored, verifie
     code, text = verified()
     assert code == 1
     problems = ("✗ backend is unhealthy", "✗ target backend backend:3333 does not answer")
-    for problem in (*problems, "✗ critical alert X (instance=a:1)", "prod is not well: 3 problems"):
+    for problem in (*problems, "✗ critical alert X (instance=a:1)", "prod is not healthy: 3 problems"):
         assert problem in text
 
 
@@ -191,33 +191,33 @@ def test_a_tool_that_is_not_healthy_cannot_be_asked(monitored, verified, tool, h
     monitored(**{f"{tool}_health": health})
     code, text = verified()
     assert code == 1
-    assert f"✗ {tool} cannot be asked: it is {health}" in text
+    assert f"✗ {tool} cannot be queried: it is {health}" in text
 
 
 def test_a_prometheus_that_refuses_is_quoted(monitored, verified):
     monitored(lambda _: None)
     code, text = verified()
     assert code == 1
-    assert "wget in prometheus ended with 1: wget: refused" in text
+    assert "wget in prometheus exited with 1: wget: refused" in text
 
 
 def test_a_stack_of_which_nothing_runs_is_not_well(verified):
     code, text = verified()
-    assert (code, "nothing of the stack prod runs" in text) == (1, True)
+    assert (code, "the stack prod is not running" in text) == (1, True)
 
 
 def test_a_declared_address_without_a_probe_fails_the_verb(monitored, verified, tmp_path):
     monitored()
     code, text = verified(product=read(make(tmp_path)).product)
     assert code == 1
-    assert "✗ no probe asks for the health of api" in text
+    assert "✗ no probe checks the health of api" in text
 
 
 def test_probes_that_are_off_are_mentioned(monitored, verified, tmp_path):
     monitored(answers(PROBES=[]))
     code, text = verified(product=read(make(tmp_path, PRODUCT + "monitoring: {probes: {enabled: false}}\n")).product)
     assert code == 0
-    assert "monitoring.probes is off: no address is asked as a visitor would" in text
+    assert "monitoring.probes is off: no address is probed" in text
 
 
 def test_the_addresses_of_the_old_release_are_declared_after_a_rollback(tmp_path, monkeypatch):
