@@ -15,7 +15,7 @@ from program.configuration import load_settings
 from program.content import render_content
 from program.context import make_context
 from program.edge import edge_ports, edge_upstreams, service_ports
-from program.probes import probe_targets
+from program.probes import stack_probes
 from program.urls import published_urls
 
 settings = load_settings()
@@ -30,7 +30,7 @@ app = AppServices(
     context,
     product=product,
     edge=edge,
-    skip_jobs=settings.rolled_back,
+    skip_jobs=settings.release_is_pinned,
     rerun_jobs=settings.release.rerun_jobs,
 )
 inventory = Inventory(f"{name}-inventory", context)
@@ -40,7 +40,7 @@ exporters = ExporterSet(
     exporters=product.monitoring.exporters,
     connections=app.connections,
     inventory=inventory.mount,
-    probes=probe_targets(settings, edge, app.containers),
+    probes=stack_probes(settings, edge, app.containers),
 )
 alerts = AlertRouting(
     f"{name}-alerts", context, alerts=product.alerts, environment=stack.environment, grafana=content.grafana

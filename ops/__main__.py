@@ -29,14 +29,14 @@ from ops.inspect import show
 from ops.inspect.amtool import amtool as run_amtool
 from ops.inspect.verify import verify as verify_stack
 from ops.session import bootstrap, prepare_tools
-from ops.state_verbs import app as state_verbs
+from ops.state_commands import app as state_commands
 from settings.problems import SettingsError
 from settings.schema import write_schemas
 from toolchain.docker_engine import stop_engine
 from toolchain.environment import discard_foreign_environment, environment
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-app.add_typer(state_verbs, name="state")
+app.add_typer(state_commands, name="state")
 Stack = Annotated[str, typer.Argument(help="A stack: dev, staging, production, or a product's own.")]
 Service = Annotated[str | None, typer.Argument(help="One service of the stack, with its replicas. Default: all.")]
 Workload = Annotated[str | None, typer.Argument(help="One service or job of the product. Default: the whole stack.")]

@@ -107,7 +107,7 @@ def connect(work: WorkDir, stack: str, progress: Progress) -> StackSession:
 def _prepare_machine(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
     """Fetch the stack's images, claim its ports, and write both to the machine file for the program."""
     # An explicit release has its own references; the machine file keeps those of the stack's files.
-    pinned = settings.release.images if settings.rolled_back else {}
+    pinned = settings.release.images if settings.release_is_pinned else {}
     image_names = [name for name in settings.image_names if name not in pinned]
     engine_images = Images(work, progress, docker_host, settings.product.docker.mirror)
     engine_images.ensure_references([pinned[name] for name in settings.image_names if name in pinned])

@@ -30,7 +30,7 @@ SOCKET_PROXY = "docker-socket-proxy"
 WRITERS_CAPABILITIES = {"CHOWN", "DAC_OVERRIDE", "FOWNER"}
 """Capabilities that a one-shot job may add to change the owner of files (runtime/hardening.py)."""
 
-GUARDED = re.compile(
+NEEDS_ACCESS = re.compile(
     r"^(.*-)?(prometheus|alertmanager(-\d+)?|loki|victorialogs|vmalert|collector|cadvisor|(node|postgres|redis|blackbox)-exporter"
     r"|traefik|postgres|redis)$"
 )
@@ -231,7 +231,7 @@ def tunnelled(resource: Resource) -> Iterator[str]:
         access = (rule.get("originRequest") or {}).get("access") or {}
         guarded = bool(access.get("required") and access.get("audTags"))
         host = urlsplit(service if "://" in service else f"//{service}").hostname or ""
-        if GUARDED.match(host) and not guarded:
+        if NEEDS_ACCESS.match(host) and not guarded:
             yield f"{rule.get('hostname')} leads to {service}, which has no authentication of its own"
     if ingresses and not str(ingresses[-1].get("service")).startswith("http_status:"):
         yield "the last rule has a host name: all other requests must end with http_status:404"

@@ -32,7 +32,7 @@ def edge_upstreams(settings: Settings) -> list[Upstream]:
                     name,
                     port,
                     protocol="tcp" if name in STORES else "http",
-                    internal=False,
+                    served_by_name=False,
                     published=settings.port(name),
                     routes=(tool,) if tool else (),
                     auth=RouteAuth(tool.basic_auth, tool.forward_auth) if tool and tool.guarded else None,

@@ -11,7 +11,7 @@ from runtime.context import ScrapeTarget
 from settings.loader import Settings
 
 
-def probe_targets(settings: Settings, edge: EdgeProxy | None, instances: Mapping[str, Instance]) -> list[ScrapeTarget]:
+def stack_probes(settings: Settings, edge: EdgeProxy | None, instances: Mapping[str, Instance]) -> list[ScrapeTarget]:
     """Return the targets of probes. `instances` are the product's containers by role."""
     product, stack = settings.product, settings.stack
     tls = product.edge.tls

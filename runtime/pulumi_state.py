@@ -45,7 +45,7 @@ class Resource:
     """Whether Pulumi still has to delete it: a failed release left the replaced resource in service."""
 
     @classmethod
-    def in_state(cls, entry: Mapping[str, Any]) -> Resource:
+    def from_state(cls, entry: Mapping[str, Any]) -> Resource:
         """Read an entry of a state; secrets become Secrets where the state was read with decrypted secrets."""
         return cls(
             type=entry["type"],

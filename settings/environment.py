@@ -45,8 +45,10 @@ def merge_product(files: SettingsFiles, overrides: Mapping[str, Any]) -> tuple[S
         product_errors = _errors_of(files.product.values)
 
         def file_of(path: YamlPath, detail: Any) -> SettingsFile:
-            # An error of a mapping that both files contribute to is the stack's, unless the product alone has it.
-            from_product = isinstance(detail["input"], Mapping) and (detail["loc"], detail["msg"]) in product_errors
+            # An error of a mapping that both files contribute to is the stack's, unless the product alone has it. So is
+            # an error of a workload or store that is no mapping: an override cannot be merged into it.
+            merged_whole = isinstance(detail["input"], Mapping) or (path[0] not in SHARED and len(path) <= 2)
+            from_product = merged_whole and (detail["loc"], detail["msg"]) in product_errors
             return files.product if from_product else files.owner(path)
 
         problems += from_validation(error, model, file_of)
@@ -92,7 +94,7 @@ def _merged(files: SettingsFiles, overrides: Mapping[str, Any]) -> tuple[dict[st
     for name, override in overrides.get("services", {}).items():
         kind = next((kind for kind, declared in workloads.items() if name in declared), None)
         if kind is None:
-            choices = ", ".join(sorted(name for declared in workloads.values() for name in declared))
+            choices = ", ".join(sorted(str(name) for declared in workloads.values() for name in declared))
             problems.append(files.stack.problem(["services", name], format_value(name), f"one of {choices}"))
         else:
             merged[kind] = {**merged[kind], name: _override_fields(workloads[kind][name], override)}

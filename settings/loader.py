@@ -50,7 +50,7 @@ class Settings:
 
     files: SettingsFiles = field(repr=False, compare=False)
 
-    rolled_back: bool = False
+    release_is_pinned: bool = False
     """Whether an earlier release runs instead of the files' content."""
 
     missing_secrets: tuple[Problem, ...] = ()
@@ -66,7 +66,7 @@ class Settings:
         if store and logs.enabled and logs.store != store:
             warning = other_log_store(self.files, logs.store, store)
             settings = replace(settings, product=on_log_store(self.product, store), warnings=(*self.warnings, warning))
-        if self.rolled_back:
+        if self.release_is_pinned:
             return settings
         references = {name: settings.image(name) for name in settings.image_names}
         return replace(settings, release=self.release.model_copy(update={"images": references}))
@@ -76,7 +76,7 @@ class Settings:
 
         Precedence: a rollback's recorded reference, this machine's record, the stack's mirror, the official reference.
         """
-        if self.rolled_back and name in self.release.images:
+        if self.release_is_pinned and name in self.release.images:
             return self.release.images[name]
         if name in self.machine.images:
             return self.machine.images[name]

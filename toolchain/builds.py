@@ -66,7 +66,7 @@ def ensure_built(
         twin[0].tag(tag)
         return tag
     with progress.step(f"Image {name}") as step:
-        sources = PackageSources.of_this_machine(context)
+        sources = PackageSources.read(context)
         arguments = {**sources.arguments(dockerfile), **_arguments(build, bases)}
         extra = {_DOCKERFILE: _with_arguments(dockerfile, arguments)}
         if build.template and sources.certificates:

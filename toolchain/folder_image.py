@@ -66,7 +66,7 @@ def _package_context(
     """
     tree, dockerfile = scratch / "files", (folder / "Dockerfile").read_text()
     tree.mkdir()
-    sources = PackageSources.of_this_machine(folder)
+    sources = PackageSources.read(folder)
     network = sources.network
     if KIT_LABEL in client.images.get(base).labels:
         say("fetching Debian's packages")

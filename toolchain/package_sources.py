@@ -34,7 +34,7 @@ class PackageSources:
     """Certificates to trust in addition to the image's own, for example those of a company's proxy."""
 
     @classmethod
-    def of_this_machine(cls, folder: Path) -> PackageSources:
+    def read(cls, folder: Path) -> PackageSources:
         """Read the settings of npm and pip as they apply in a project's folder; skip a tool that is not installed."""
         env = os.environ
         pip = _pip()

@@ -188,11 +188,11 @@ class PrivateDockerd:
         processes.wait_until(lambda: ready() or process.poll() is not None, START_SECONDS)
         if not ready():
             problem = "ended" if process.poll() is not None else f"does not answer after {START_SECONDS:.0f} s"
-            words = self._last_words()
+            words = self._last_error()
             self._clean_up(5.0)
             raise SetupError(f"{name} {problem}: {words}", f"the full log is in {self.log}")
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line and line[0] != "$"]
         telling = [line for line in lines if re.search(r"failed to start|level=(fatal|error)|^containerd: ", line)]
         last = (telling or lines or ["it printed nothing"])[-1]
@@ -211,14 +211,14 @@ class PrivateDockerd:
         processes.stop([pid for shim in shims for pid in processes.descendants(shim)], 2.0)
         processes.stop(processes.find("containerd-shim", str(self.run)), 2.0)
         processes.stop(processes.find("containerd", "--config", f"{self.run}/"), 5.0)
-        processes.stop(processes.find("docker-proxy", "-container-ip", self._proxy_mark()), 2.0)
+        processes.stop(processes.find("docker-proxy", "-container-ip", self._proxy_argument()), 2.0)
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
         for mount in reversed([line.split()[4].replace("\\040", " ") for line in lines]):
             if mount.startswith((f"{self.run}/", f"{self.root}/")):
                 subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
         shutil.rmtree(self.run, ignore_errors=True)
 
-    def _proxy_mark(self) -> str:
+    def _proxy_argument(self) -> str:
         """Return the part of a command line that identifies this dockerd's port proxies: its address prefix."""
         file = self.root / "network"
         return f"-container-ip {file.read_text().split('.0.0/')[0]}." if file.exists() else "-container-ip nowhere"

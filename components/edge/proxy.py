@@ -196,7 +196,7 @@ class EdgeProxy(pulumi.ComponentResource):
 
     def _run(self, base_config_written: Resources) -> Instance:
         context, edge = self._context, self._edge
-        names = tuple(sorted(upstream.name for upstream in self.upstreams if upstream.internal))
+        names = tuple(sorted(upstream.name for upstream in self.upstreams if upstream.served_by_name))
         mounts = [Mount(self._volume.name, DYNAMIC_FOLDER.rpartition("/")[0])]
         if self._certificates:
             mounts.append(Mount(self._certificates.name, CERTIFICATES_FOLDER, read_only=False))

@@ -71,7 +71,7 @@ class Upstream:
     """Port that it listens on, on its network."""
 
     protocol: Literal["http", "tcp"] = "http"
-    internal: bool = True
+    served_by_name: bool = True
     """Whether clients on the app network reach it through the edge, under its name: true for services."""
 
     published: int | None = None
@@ -92,7 +92,7 @@ class Upstream:
 
     def __post_init__(self) -> None:
         """Refuse routes to a tool or store without authentication. Raises ValueError."""
-        if self.routes and not self.internal and self.auth is None and self.name not in OWN_LOGIN:
+        if self.routes and not self.served_by_name and self.auth is None and self.name not in OWN_LOGIN:
             raise ValueError(f"{self.name} has routes but no authentication: everybody could reach it")
 
 
@@ -109,11 +109,11 @@ def entry_points(upstreams: Sequence[Upstream]) -> dict[str, int]:
 
     Raises ValueError where two upstreams share a port and cannot be distinguished: only HTTP carries a host name.
     """
-    inside = Counter(upstream.port for upstream in upstreams if upstream.internal)
+    inside = Counter(upstream.port for upstream in upstreams if upstream.served_by_name)
     for upstream in upstreams:
-        if upstream.internal and upstream.port == ADMIN_PORT:
+        if upstream.served_by_name and upstream.port == ADMIN_PORT:
             raise ValueError(f"{upstream.name} listens on port {ADMIN_PORT}, which the edge proxy itself uses")
-        if upstream.internal and upstream.protocol == "tcp" and inside[upstream.port] > 1:
+        if upstream.served_by_name and upstream.protocol == "tcp" and inside[upstream.port] > 1:
             raise ValueError(f"{upstream.name} uses TCP on port {upstream.port}, which cannot be shared")
     free = iter(port for port in INTERNAL_PORTS if port not in inside)
     ports = {ADMIN: ADMIN_PORT, **{inside_name(port): port for port in sorted(inside)}}
@@ -225,8 +225,8 @@ def _http_config(
         return _tcp_config(upstream, servers)
     routers: dict[str, Any] = {}
     common: dict[str, Any] = {"service": upstream.name, "middlewares": ["retry"]}
-    if upstream.internal:
-        port_is_unique = sum(peer.internal and peer.port == upstream.port for peer in upstreams) == 1
+    if upstream.served_by_name:
+        port_is_unique = sum(peer.served_by_name and peer.port == upstream.port for peer in upstreams) == 1
         by_name = " || ".join(f"Host(`{name}`)" for name in (upstream.name, *upstream.hosts))
         rule = "PathPrefix(`/`)" if port_is_unique else by_name
         routers[f"{upstream.name}_inside"] = {**common, "entryPoints": [inside_name(upstream.port)], "rule": rule}
@@ -255,7 +255,7 @@ def _http_config(
 
 
 def _tcp_config(upstream: Upstream, servers: Sequence[str]) -> dict[str, Any]:
-    entries = [inside_name(upstream.port)] if upstream.internal else []
+    entries = [inside_name(upstream.port)] if upstream.served_by_name else []
     entries += [published_name(upstream.name)] if upstream.published else []
     addresses = [{"address": f"{server}:{upstream.port}"} for server in servers]
     router = {"entryPoints": entries, "rule": "HostSNI(`*`)", "service": upstream.name}

@@ -61,9 +61,9 @@ class BackupContainer:
         An interrupt also stops the command; KeyboardInterrupt is raised again after the command has cleaned up.
         """
         pid_file = f"/tmp/dockyard-{uuid.uuid4().hex}"  # noqa: S108 - a folder in the container's own memory
-        exec_id, chunks = self._start(["/bin/sh", "-c", _START, pid_file, *command], environment)
+        exec_id = self._create(["/bin/sh", "-c", _START, pid_file, *command], environment)
         try:
-            for pair in chunks:
+            for pair in self._start(exec_id):
                 for stream, chunk in zip((sys.stdout, sys.stderr), pair, strict=True):
                     stream.write((chunk or b"").decode(errors="replace"))
                     stream.flush()
@@ -83,25 +83,29 @@ class BackupContainer:
 
     def stream(self, *command: str, environment: Mapping[str, str] | None = None) -> Iterator[bytes]:
         """Run a command and yield its output. Raises SetupError with its last line of errors where it fails."""
-        exec_id, chunks = self._start(command, environment)
-        error_tail = b""
-        for output, errors in chunks:
+        exec_id = self._create(command, environment)
+        output_tail = error_tail = b""
+        for output, errors in self._start(exec_id):
             error_tail = (error_tail + (errors or b""))[-2000:]
+            output_tail = (output_tail + (output or b""))[-2000:]
             if output:
                 yield output
         if code := self._api.exec_inspect(exec_id)["ExitCode"]:
-            lines = error_tail.decode(errors="replace").strip().splitlines()
+            lines = (error_tail or output_tail).decode(errors="replace").strip().splitlines()
             raise SetupError(
                 f"{command[0]} failed in the container {self.container.name}: {lines[-1] if lines else code}",
                 f"see: ./dockyard logs STACK backup-{self.store}",
             )
 
-    def _start(
-        self, command: Sequence[str], environment: Mapping[str, str] | None
-    ) -> tuple[str, Iterable[tuple[bytes | None, bytes | None]]]:
-        """Start a command; return its id, and chunks of its output and errors."""
-        exec_id = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))["Id"]
-        return exec_id, self._api.exec_start(exec_id, stream=True, demux=True)
+    def _create(self, command: Sequence[str], environment: Mapping[str, str] | None) -> str:
+        """Create a command without starting it; return its id."""
+        created = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))
+        return str(created["Id"])
+
+    def _start(self, exec_id: str) -> Iterable[tuple[bytes | None, bytes | None]]:
+        """Start a command; return chunks of its output and errors."""
+        chunks: Iterable[tuple[bytes | None, bytes | None]] = self._api.exec_start(exec_id, stream=True, demux=True)
+        return chunks
 
     @contextmanager
     def uploaded(self, file: Path) -> Iterator[str]:

@@ -15,7 +15,7 @@ from ops.deploy.networks import free_networks, networks_in_use, restart_own_engi
 from ops.events import RunOutcome
 from ops.pulumi_cli import PulumiCli
 from ops.session import prepare_pulumi
-from ops.state.locks import settle_locks
+from ops.state.locks import wait_for_locks
 from ops.state.snapshot import State, recover
 from toolchain.docker_engine import ensure_engine
 
@@ -46,7 +46,7 @@ def down(
     host = ensure_engine(work, quiet)
     client = docker.DockerClient(base_url=host)
     pulumi_cli = prepare_pulumi(work, stack, quiet)
-    settle_locks(work, stack, progress)
+    wait_for_locks(work, stack, progress)
     state = recover(State.of(pulumi_cli), pulumi_cli, client, progress)
     # Pulumi refuses to delete these.
     protected = [resource.urn for resource in state.declared if resource.protect and volumes]

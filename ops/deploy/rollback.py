@@ -10,7 +10,7 @@ from ops.deploy import history
 from ops.deploy.up import bring_up
 from ops.session import prepare_pulumi
 from ops.state import releases
-from ops.state.locks import settle_locks
+from ops.state.locks import wait_for_locks
 from ops.state.snapshot import State
 
 MAX_LISTED_CHANGES = 12
@@ -26,7 +26,7 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
     began = time.monotonic()
     backend = history.history_store(work)
     pulumi_cli = prepare_pulumi(work, stack, Progress(progress.console, quiet=True))
-    settle_locks(work, stack, progress)
+    wait_for_locks(work, stack, progress)
     state = State.of(pulumi_cli)
     running = releases.running_release(state, stack)
     updates = history.updates(backend, stack)

@@ -17,7 +17,7 @@ from ops.inspect.status import wait_until_settled
 from ops.ports import check_ports, published_ports
 from ops.session import bootstrap, prepare_pulumi, stack_settings
 from ops.state import releases
-from ops.state.locks import lock_error_from_output, settle_locks
+from ops.state.locks import lock_error_from_output, wait_for_locks
 from ops.state.snapshot import State, recover
 from settings.loader import Settings
 from settings.release import Release
@@ -58,7 +58,7 @@ def bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messag
     session = bootstrap(work, stack, progress)
     client = session.docker_client()
     check_host(session.settings, client)
-    settle_locks(work, stack, progress)
+    wait_for_locks(work, stack, progress)
     state = recover(State.of(session.pulumi_cli), session.pulumi_cli, client, progress)
     check_ports(session.settings, published_ports(client, stack))
     state = leave_other_stores_data(state, session.pulumi_cli, session.settings.product.monitoring.logs, progress)
@@ -111,7 +111,7 @@ def without_service(work: WorkDir, stack: str, service: str, progress: Progress)
 def _running(work: WorkDir, stack: str, progress: Progress) -> Release:
     """Return the running release, after any other run on the stack has ended."""
     pulumi_cli = prepare_pulumi(work, stack, progress)
-    settle_locks(work, stack, progress)
+    wait_for_locks(work, stack, progress)
     return releases.running_release(State.of(pulumi_cli), stack)
 
 
@@ -121,7 +121,7 @@ def _jobs_to_rerun(state: State, settings: Settings) -> list[str]:
     For an explicitly requested release these are its `rerun_jobs` only. Jobs that write configuration always run again.
     """
     failed = state.failed_jobs()
-    if not settings.rolled_back:
+    if not settings.release_is_pinned:
         return failed
     prefix = f"{settings.product.name}-app-"
     rerun = {f"{prefix}{name}" for name in settings.release.rerun_jobs}

@@ -91,7 +91,7 @@ def locks(store: Store, stack: str) -> list[Lock]:
     return sorted(stack_locks, key=lambda lock: (not lock.moved_to, lock.key))
 
 
-def refuse_moved(store: Store, stack: str) -> None:
+def check_not_moved(store: Store, stack: str) -> None:
     """Raise SetupError if a stack's state was moved to another backend."""
     for lock in locks(store, stack):
         if lock.moved_to:
@@ -109,12 +109,12 @@ def check_usable(work: WorkDir, stack: str | None) -> None:
     """
     store = store_of(work)
     if store and stack:
-        refuse_moved(store, stack)
+        check_not_moved(store, stack)
     elif store:
         store.keys(".pulumi/meta.yaml")
 
 
-def settle_locks(work: WorkDir, stack: str, progress: Progress) -> None:
+def wait_for_locks(work: WorkDir, stack: str, progress: Progress) -> None:
     """Wait for another run of this machine on the stack to end, and remove the lock of a killed run.
 
     Raises SetupError with holder, time and remedy if another machine holds the lock. For a backend that only Pulumi
@@ -123,7 +123,7 @@ def settle_locks(work: WorkDir, stack: str, progress: Progress) -> None:
     store = store_of(work)
     if store is None:
         return
-    refuse_moved(store, stack)
+    check_not_moved(store, stack)
     for lock in locks(store, stack):
         if not lock.is_local:
             raise lock_error(stack, lock)

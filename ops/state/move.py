@@ -23,7 +23,7 @@ from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.pulumi_cli import PulumiCli
 from ops.run_notes import noted_run
-from ops.state.locks import MOVED, lock_error, lock_prefix, locks, settle_locks
+from ops.state.locks import MOVED, lock_error, lock_prefix, locks, wait_for_locks
 from ops.state.store import STATES, FileStore, Store, history_prefix, readable_store, store_at
 from toolchain.environment import absolute, backend_url
 
@@ -84,7 +84,7 @@ def move_stack(migration: Migration, stack: str) -> None:
     """Move one stack to the other backend. Raises SetupError; the stack then stays in the old one."""
     if _moved_before(migration, stack):
         return
-    settle_locks(migration.work, stack, migration.progress)
+    wait_for_locks(migration.work, stack, migration.progress)
     states = _states(migration.source, stack)
     if not states:
         raise SetupError(f"the stack {stack} does not exist at {migration.source.url}")

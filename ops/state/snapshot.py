@@ -50,7 +50,7 @@ class State:
         They include resources pending deletion: a failed release leaves them in service.
         """
         return [
-            Resource.in_state(entry)
+            Resource.from_state(entry)
             for entry in self.resources
             if entry.get("custom", True) and not entry["type"].startswith("pulumi:")
         ]
@@ -122,7 +122,9 @@ def remove_begun(state: State, client: docker.DockerClient, stack: str, progress
     joined its networks yet has no other mark. A volume in use stays: Docker refuses to remove it.
     """
     known_ids = {resource.id for resource in state.declared}
-    begun = [Resource.in_state(operation["resource"]) for operation in state.pending if operation["type"] == "creating"]
+    begun = [
+        Resource.from_state(operation["resource"]) for operation in state.pending if operation["type"] == "creating"
+    ]
     # Containers first: they use the networks and volumes.
     for resource in sorted(begun, key=lambda resource: not resource.is_instance):
         try:

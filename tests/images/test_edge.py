@@ -40,7 +40,7 @@ def stage(engine: docker.DockerClient, kit: Mapping[str, str], certificate: tupl
         Upstream("api", 3333),
         Upstream("site", 80, routes=(Route(host="www.shop.test"), Route(host="shop.shop.test", path="/shop"))),
         Upstream("greeter", 4000, protocol="tcp"),
-        Upstream("store", 5432, protocol="tcp", internal=False, published=free_port(), servers=("store",)),
+        Upstream("store", 5432, protocol="tcp", served_by_name=False, published=free_port(), servers=("store",)),
         *(Upstream(name, 3333, published=free_port(), health_path="/health") for name in ("released", "ailing")),
         *(Upstream(name, 3333) for name in ("drained", "spread", "unread", "leaving", "late")),
     ]

@@ -39,7 +39,7 @@ http.server.ThreadingHTTPServer(("", PORT), Answer).serve_forever()
 
 def tool(name: str, port: int, guard: RouteAuth | None, path: str = "/") -> Upstream:
     route = Route(host=f"{name}.shop.test", path=path)
-    return Upstream(name, port, internal=False, servers=(name,), routes=(route,), auth=guard)
+    return Upstream(name, port, served_by_name=False, servers=(name,), routes=(route,), auth=guard)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from machine.workdir import WorkDir
-from ops import state_verbs as verbs
+from ops import state_commands as verbs
 from tests.setup.helpers import DownloadSite
 from tests.setup.team import BUCKET, PROGRAM, STACK_FILE, Team, client
 from tests.support.progress import Words

@@ -8,9 +8,9 @@ import boto3
 from typer.testing import CliRunner, Result
 
 from machine.workdir import WorkDir
-from ops import state_verbs as verbs
+from ops import state_commands as verbs
 from ops.pulumi_cli import PulumiCli
-from ops.state.locks import lock_prefix, settle_locks
+from ops.state.locks import lock_prefix, wait_for_locks
 from ops.state.store import S3Store, store_at
 from settings.release import Release
 from tests.support.progress import Words
@@ -77,7 +77,7 @@ class Team:
         """Bring the stack up with a release; return what changed."""
         (self.work.checkout / "release.json").write_text(json.dumps(self.release(text).model_dump()))
         engine = self.engine
-        settle_locks(self.work, "dev", self.words.progress)
+        wait_for_locks(self.work, "dev", self.words.progress)
         code, outcome = engine.change("up", ["--refresh"], self.words.progress)
         assert code == 0, (self.work.logs / "up-dev.log").read_text()
         return dict(outcome.changes)

@@ -14,7 +14,7 @@ from machine import processes
 from machine.progress import SetupError
 from ops.deploy.history import is_broken, rollback_target, updates
 from ops.state import copies
-from ops.state.locks import check_usable, lock_error_from_output, lock_prefix, locks, settle_locks
+from ops.state.locks import check_usable, lock_error_from_output, lock_prefix, locks, wait_for_locks
 from ops.state.snapshot import State, recover
 from ops.state.store import STATES, S3Store, store_of
 from tests.setup.team import Team, lock_of_ann
@@ -50,7 +50,7 @@ def test_who_deploys_from_another_machine_is_told_by_our_verbs_and_of_the_engine
     team.up()
     key = lock_of_ann(team)
     with pytest.raises(SetupError, match="process 12 of ann@elsewhere since 02 January 2026") as told:
-        settle_locks(team.work, "dev", team.words.progress)
+        wait_for_locks(team.work, "dev", team.words.progress)
     assert "./dockyard state unlock dev" in told.value.remedy
     code, outcome = team.engine.change("up", [], team.words.progress)
     assert code != 0
@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_leaves_neither_a_lock_nor_an_operation_behind(tea
     (held,) = locks(team.store, "dev")
     assert held.host == socket.gethostname()
     (team.work.checkout / "slow").unlink()
-    settle_locks(team.work, "dev", team.words.progress)
+    wait_for_locks(team.work, "dev", team.words.progress)
     assert locks(team.store, "dev") == []
     state = State.of(team.engine)
     assert [one["type"] for one in state.pending] == ["creating"]
@@ -113,7 +113,7 @@ def test_a_stack_moves_to_s3_and_back_with_its_history_and_nobody_goes_on_using_
     assert team.store.keys(STATES) == [f"{STATES}dev.json"], "what was never up is made anew where it is asked for"
     assert State.of(team.engine).resources, "the old one is as it was"
     with pytest.raises(SetupError, match=r"was moved on .* to s3://"):
-        settle_locks(team.work, "dev", team.words.progress)
+        wait_for_locks(team.work, "dev", team.words.progress)
     assert "who moved this state to s3://" in team.pulumi("up", "--yes", "--skip-preview", "--stack", "dev").stderr
     assert team.verb("move", team.url).exit_code == 0, "to say it twice is no mistake"
 

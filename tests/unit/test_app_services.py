@@ -16,7 +16,7 @@ def run(make_context):
     """A function that runs a product of one service or job `it`, and returns what was made and what is scraped."""
 
     def run_product(
-        kind="services", rolled_back=False, exit_codes=None, more="", given=None, protects_data=False, **said
+        kind="services", release_is_pinned=False, exit_codes=None, more="", given=None, protects_data=False, **said
     ):
         whole = {"image": "registry/it:1", **said}
         if kind == "services":
@@ -31,7 +31,7 @@ def run(make_context):
             context = make_context(protects_data=protects_data)
             fronts = [Upstream(name, one.port) for name, one in model.services.items() if one.port]
             edge = EdgeProxy("edge", context, edge=Edge(), upstreams=fronts, ports={}) if fronts else None
-            targets.extend(AppServices("app", context, product=model, edge=edge, skip_jobs=rolled_back).targets)
+            targets.extend(AppServices("app", context, product=model, edge=edge, skip_jobs=release_is_pinned).targets)
 
         world = record(program, exit_codes=exit_codes, secrets=given)
         world.targets = targets
@@ -101,7 +101,7 @@ def test_a_job_that_migrates_nothing_is_not_preceded_by_a_dump(said, run):
 
 
 def test_a_rollback_runs_no_job_again(run):
-    world = run("jobs", needs=["postgres"], more=POSTGRES, rolled_back=True)
+    world = run("jobs", needs=["postgres"], more=POSTGRES, release_is_pinned=True)
     for job in ("app-it", "app-postgres-dump-before-it"):
         assert {"image", "command", "envs", "entrypoints"} <= set(world[job].ignore_changes)
     assert "image" not in world["app-other"].ignore_changes

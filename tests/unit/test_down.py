@@ -74,7 +74,7 @@ def take_down(tmp_path, progress, monkeypatch):
         monkeypatch.setattr(down, "ensure_engine", lambda *_: "unix:///nowhere")
         monkeypatch.setattr(down.docker, "DockerClient", lambda **_: pulumi.docker)
         monkeypatch.setattr(down, "prepare_pulumi", lambda *_: pulumi)
-        monkeypatch.setattr(down, "settle_locks", lambda *_: None)
+        monkeypatch.setattr(down, "wait_for_locks", lambda *_: None)
         return down.down(WorkDir(tmp_path), STACK, None, progress, **{"volumes": False, **options})
 
     return run

@@ -13,8 +13,8 @@ from tests.support.recording import record
 
 BACKEND = Upstream("backend", 3333, health_path="/health", published=13333)
 FRONTEND = Upstream("frontend", 80, routes=(Route(host="shop.test"), Route(host="shop.test", path="/blog")))
-GRAFANA = Upstream("grafana", 3000, internal=False, published=13000, servers=("grafana",))
-POSTGRES = Upstream("postgres", 5432, protocol="tcp", internal=False, published=15432, servers=("postgres",))
+GRAFANA = Upstream("grafana", 3000, served_by_name=False, published=13000, servers=("grafana",))
+POSTGRES = Upstream("postgres", 5432, protocol="tcp", served_by_name=False, published=15432, servers=("postgres",))
 FRONTS = (BACKEND, FRONTEND, GRAFANA, POSTGRES)
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
 ACME = {"tls": {"acme": {"email": "ops@shop.test"}}}

@@ -24,7 +24,7 @@ HOSTS = {"grafana": "grafana.shop.example", "prometheus": "prom.shop.example"}
 
 def front(name="prometheus", guard=PEOPLE, **said) -> Upstream:
     route = Route(host=f"{name}.shop.example", path=said.pop("path", "/"))
-    return Upstream(name, 9090, internal=False, servers=(name,), routes=(route,), auth=guard, **said)
+    return Upstream(name, 9090, served_by_name=False, servers=(name,), routes=(route,), auth=guard, **said)
 
 
 def fixed(*fronts, users=None, edge=None) -> dict:

@@ -38,7 +38,7 @@ def test_only_the_runtime_knows_the_docker_provider():
 
 OPS = (
     "cloudflare_errors run_notes test_runner < events ports < pulumi_cli < state < session < inspect < deploy"
-    " < alert_test backups cleanup crontab doctor dotenv drift state_verbs < __main__"
+    " < alert_test backups cleanup crontab doctor dotenv drift state_commands < __main__"
 )
 
 

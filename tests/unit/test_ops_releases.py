@@ -166,4 +166,4 @@ def test_a_state_without_a_release_asks_to_bring_all_of_it_up(outputs, resources
 def test_an_earlier_release_is_accepted_without_later_secrets(files, running):
     use(WorkDir(files.folder), "dev", running)
     files.stack["config"]["dockyard:later-secret"] = {"secure": "v1:…"}
-    assert files.settings().rolled_back
+    assert files.settings().release_is_pinned

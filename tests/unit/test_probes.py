@@ -74,7 +74,7 @@ def test_a_tcp_port_is_tried_at_each_instance_since_the_edge_takes_every_connect
 
 def test_a_tools_host_name_is_asked_as_a_services(config_of):
     routes = (Route(host="grafana.shop.example"),)
-    grafana = Upstream("grafana", 3000, internal=False, servers=("grafana",), routes=routes)
+    grafana = Upstream("grafana", 3000, served_by_name=False, servers=("grafana",), routes=routes)
     found = asked(config_of(tools=[grafana]))
     assert set(found) == {("route", "https://grafana.shop.example/"), ("redirect", "http://grafana.shop.example/")}
     assert found["route", "https://grafana.shop.example/"]["hostname"] == "grafana.shop.example"

@@ -213,9 +213,9 @@ def test_a_release_that_is_given_runs_in_place_of_what_the_files_say(checkout, m
     (checkout / "products/shop.yaml").write_text(PRODUCT.replace("8000", "9000"))
     monkeypatch.setenv("DOCKYARD_RELEASE", str(file))
     settings = read(checkout)
-    assert settings.rolled_back
+    assert settings.release_is_pinned
     assert settings.product.services["api"].port == 8000
     assert settings.image("registry.example/api:1") == "registry.example/api:1@old"
     assert settings.release.product == earlier.product
     monkeypatch.delenv("DOCKYARD_RELEASE")
-    assert not read(checkout).rolled_back
+    assert not read(checkout).release_is_pinned

@@ -30,6 +30,15 @@ def test_what_the_stack_says_of_the_product_must_fit_it(line, message, checkout)
     assert "Pulumi.dev.yaml:5" in found
 
 
+@pytest.mark.parametrize("declared", ["redis: x", "jobs: {migrate: null}", "jobs: {1: {image: demo}}"])
+def test_a_wrong_value_of_the_product_is_reported_there_although_the_stack_overrides_it(declared, checkout):
+    stack = (
+        "  dockyard:services: {migrate: {enabled: false}, zzz: {image: demo}}\n  dockyard:redis: {maxmemory: 64MB}\n"
+    )
+    say(checkout, stack, f"{declared}\n")
+    assert any("products/" in problem and declared.partition(":")[0] in problem for problem in problems(checkout))
+
+
 def test_an_environment_changes_only_what_it_names(checkout):
     say(checkout, "  dockyard:services: {api: {image: demo, env: {A: '1'}}}\n")
     service = read(checkout).product.services["api"]

@@ -12,7 +12,7 @@ import pytest
 from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.run_notes import noted_run
-from ops.state.locks import lock_error_from_output, lock_holder, locks, refuse_moved, settle_locks
+from ops.state.locks import check_not_moved, lock_error_from_output, lock_holder, locks, wait_for_locks
 from ops.state.snapshot import remove_begun, remove_strays
 from ops.state.store import FileStore
 from runtime.pulumi_state import CONTAINER, NETWORK, VOLUME
@@ -55,13 +55,13 @@ def lock(work, **holder):
 )
 def test_the_lock_of_a_killed_process_or_of_before_the_machine_started_is_released(work, progress, holder):
     left = lock(work, **holder)
-    settle_locks(work, "dev", progress)
+    wait_for_locks(work, "dev", progress)
     assert not left.exists()
 
 
 def test_the_locks_of_another_stack_are_left_alone_and_one_that_is_being_written_is_ignored(work, progress):
     left = lock(work, pid=GONE)
-    settle_locks(work, "de", progress)
+    wait_for_locks(work, "de", progress)
     assert left.exists()
     left.rename(left.with_name("fileblob123"))
     assert locks(FileStore(work.state), "dev") == []
@@ -70,7 +70,7 @@ def test_the_locks_of_another_stack_are_left_alone_and_one_that_is_being_written
 def test_a_lock_of_another_machine_is_reported_and_not_waited_for(work, progress):
     left = lock(work, hostname="elsewhere", pid=12, timestamp="2026-01-02T03:04:05.123456789Z")
     with pytest.raises(SetupError, match=r"process 12 of ann@elsewhere since .* January 2026, ..:04:05") as told:
-        settle_locks(work, "dev", progress)
+        wait_for_locks(work, "dev", progress)
     assert "./dockyard state unlock dev" in told.value.remedy
     assert left.exists()
 
@@ -84,7 +84,7 @@ def test_another_run_on_this_machine_is_waited_for(work, progress, printed, monk
             other.wait()
 
         monkeypatch.setattr("ops.state.locks.time.sleep", end)
-        settle_locks(work, "dev", progress)
+        wait_for_locks(work, "dev", progress)
     assert f"process {other.pid}" in printed.getvalue()
     assert not left.exists()
 
@@ -92,7 +92,7 @@ def test_another_run_on_this_machine_is_waited_for(work, progress, printed, monk
 def test_a_lock_in_a_shared_state_may_be_of_another_machine_of_this_name(work, progress, shared):
     left = lock(work, pid=GONE)
     with pytest.raises(SetupError, match=f"process {GONE}"):
-        settle_locks(work, "dev", progress)
+        wait_for_locks(work, "dev", progress)
     assert left.exists()
 
 
@@ -100,7 +100,7 @@ def test_a_lock_in_a_shared_state_is_released_where_its_run_was_killed_here(work
     with noted_run(work, "dev") as ended:
         left = lock(work, pid=GONE)
         ended.append(137)
-    settle_locks(work, "dev", progress)
+    wait_for_locks(work, "dev", progress)
     assert not left.exists()
 
 
@@ -110,7 +110,7 @@ def test_a_run_that_ended_by_itself_leaves_no_note(work, progress, shared, code)
         ended.append(code)
     lock(work, pid=GONE)
     with pytest.raises(SetupError, match="elsewhere"):
-        settle_locks(work, "dev", progress)
+        wait_for_locks(work, "dev", progress)
 
 
 def test_an_engines_message_of_a_lock_becomes_our_own_error(work):
@@ -132,9 +132,9 @@ def test_the_holder_of_a_lock_is_named_unless_it_is_dead(work, monkeypatch):
 def test_a_moved_state_is_refused(work, progress):
     lock(work, pid=0, moved_to="s3://bucket/state")
     with pytest.raises(SetupError, match=r"was moved on .* by ann@.* to s3://bucket/state") as told:
-        settle_locks(work, "dev", progress)
+        wait_for_locks(work, "dev", progress)
     assert "Pulumi.yaml" in told.value.remedy
-    refuse_moved(FileStore(work.state), "staging")
+    check_not_moved(FileStore(work.state), "staging")
     assert [one.moved_to for one in locks(FileStore(work.state), "dev")] == ["s3://bucket/state"]
 
 

@@ -185,7 +185,7 @@ def test_npm_and_pip_of_this_machine_are_asked(tmp_path: Path, monkeypatch: pyte
     npm.write_text('#!/bin/sh\n[ "$3" = registry ] && sed -n s/registry=//p .npmrc || echo null\n')
     npm.chmod(0o755)
     monkeypatch.setenv("PATH", str(npm.parent), prepend=":")
-    found = PackageSources.of_this_machine(tmp_path)
+    found = PackageSources.read(tmp_path)
     assert found.addresses["npm_config_registry"] == "https://packages.example.com/npm/"
     assert found.addresses["PIP_INDEX_URL"] == "https://packages.example.com/pip"
     assert found.certificates == bundle

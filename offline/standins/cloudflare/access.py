@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offline.standins.cloudflare.kinds import ResourceType
-from offline.standins.cloudflare.names import shaped_like
+from offline.standins.cloudflare.names import restrict_to_inputs
 from offline.standins.provider import ProviderError
 from offline.standins.values import Properties
 
@@ -80,7 +80,7 @@ class AccessApplication(AccountOrZoneType):
         """Return the outputs; a policy that the inputs refer to by id has only the fields of the inputs."""
         outputs = super().outputs(result, properties)
         if "policies" in properties:
-            outputs["policies"] = shaped_like(properties["policies"], outputs.get("policies", []))
+            outputs["policies"] = restrict_to_inputs(properties["policies"], outputs.get("policies", []))
         return outputs
 
 

@@ -56,7 +56,7 @@ def differences(old: Any, new: Any, path: str = "") -> dict[str, Kind]:
     return {where: kind for change in changes for where, kind in change.items()}
 
 
-def shaped_like(inputs: Any, real: Any, *, strict: bool = False) -> Any:
+def restrict_to_inputs(inputs: Any, real: Any, *, strict: bool = False) -> Any:
     """Reduce the API's answer to the fields that the inputs set.
 
     Other fields, such as defaults, are no drift, unless `strict` is set and they have a value (see `has_value`). A list
@@ -64,13 +64,13 @@ def shaped_like(inputs: Any, real: Any, *, strict: bool = False) -> Any:
     """
     if isinstance(inputs, dict) and isinstance(real, dict):
         shaped = {
-            key: shaped_like(value, real[key], strict=strict)
+            key: restrict_to_inputs(value, real[key], strict=strict)
             for key, value in inputs.items()
             if real.get(key) is not None
         }
         return shaped | {key: real[key] for key in real.keys() - inputs.keys() if strict and has_value(real[key])}
     if isinstance(inputs, list) and isinstance(real, list) and len(inputs) == len(real):
-        return [shaped_like(value, item, strict=strict) for value, item in zip(inputs, real, strict=True)]
+        return [restrict_to_inputs(value, item, strict=strict) for value, item in zip(inputs, real, strict=True)]
     return real
 
 

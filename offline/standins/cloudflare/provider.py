@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from offline.standins.cloudflare.kinds import ResourceType
-from offline.standins.cloudflare.names import differences, has_value, shaped_like, sorted_like
+from offline.standins.cloudflare.names import differences, has_value, restrict_to_inputs, sorted_like
 from offline.standins.cloudflare.resources import resource_type
 from offline.standins.install import VERSIONS
 from offline.standins.provider import (
@@ -123,9 +123,9 @@ class CloudflareProvider(Provider):
         declared = {key: real[key] for key in kind.inputs if key in real} if imported else inputs
         ordered = real | {key: sorted_like(declared.get(key), real[key]) for key in kind.unordered if key in real}
         refreshed = {key: value for key, value in declared.items() if key in kind.unreported}
-        refreshed |= shaped_like(declared, ordered)
+        refreshed |= restrict_to_inputs(declared, ordered)
         refreshed |= {
-            key: shaped_like(declared[key], ordered[key], strict=True) for key in kind.strict if key in refreshed
+            key: restrict_to_inputs(declared[key], ordered[key], strict=True) for key in kind.strict if key in refreshed
         }
         refreshed |= {
             key: ordered[key] for key in kind.drift_if_unset if key not in declared and has_value(ordered.get(key))

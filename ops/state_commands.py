@@ -12,7 +12,7 @@ from machine.workdir import WorkDir
 from ops.deploy.history import updates
 from ops.session import prepare_pulumi
 from ops.state import copies
-from ops.state.locks import locks, settle_locks
+from ops.state.locks import locks, wait_for_locks
 from ops.state.move import move_stack, prepare_migration
 from ops.state.store import readable_store, store_of
 from toolchain.environment import backend_url, ensure_backend, full_environment, local_backend
@@ -88,7 +88,7 @@ def restore(
     """Restore the state from a file of `state backup`. Containers stay; later changes are no longer in the state."""
     work, progress = WorkDir(), Progress(quiet=True)
     pulumi_cli = prepare_pulumi(work, stack, progress)
-    settle_locks(work, stack, progress)
+    wait_for_locks(work, stack, progress)
     copies.read(file, stack)
     if not yes:
         typer.confirm(f"Replace the current state of {stack} with {file}?", abort=True)
