@@ -84,6 +84,8 @@ class PartRunner:
 
     def commands(self, part: str) -> list[list[str]]:
         """Return the commands of a part."""
+        options = [f"--junitxml={self.report(part)}", f"--randomly-seed={self.seed}", "-p", "no:cacheprovider"]
+        folders = [f"tests/{folder}" for folder in FOLDERS.get(part, ())]
         if part == "lint":
             packages = sorted({file.parent.name for file in self.work.checkout.glob("*/*.py")} - {"docs", "tests"})
             return [
@@ -91,13 +93,14 @@ class PartRunner:
                 [PYTHON, "-m", "ruff", "check", "--no-cache", "."],
                 [PYTHON, "-m", "ruff", "format", "--check", "."],
                 [PYTHON, "-m", "mypy", *(f"--package={package}" for package in packages)],
+                # Names and imports, which the linters above have no rules for.
+                [PYTHON, "-m", "pytest", *options, *folders],
             ]
         if part == "mutants":
             return [[PYTHON, "-m", "tests.rules.mutants", *(["--all"] if self.soak else ["--seed", str(self.seed)])]]
-        options = [f"--junitxml={self.report(part)}", f"--randomly-seed={self.seed}", "-p", "no:cacheprovider"]
         if self.soak:
             options += ["-m", ""]
-        return [[PYTHON, "-m", "pytest", *options, *(f"tests/{folder}" for folder in FOLDERS[part])]]
+        return [[PYTHON, "-m", "pytest", *options, *folders]]
 
     def report(self, part: str) -> Path:
         """The file to which pytest writes the times of a part's tests."""

@@ -32,9 +32,9 @@ class Limits(Model):
     """Limit in processor cores."""
 
     @classmethod
-    def of(cls, memory: str, **others: str | float) -> Limits:
+    def of(cls, memory: str, **fields: str | float) -> Limits:
         """Return limits as a settings file would spell them: `Limits.of("64MB", cpus=0.5)`."""
-        return cls.model_validate({"memory": memory, **others})
+        return cls.model_validate({"memory": memory, **fields})
 
     @property
     def reservation(self) -> int:

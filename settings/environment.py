@@ -117,7 +117,7 @@ def _override_fields(declared: Any, override: Mapping[str, Any]) -> Any:
         return declared  # which validation reports
     both = [key for key in ("env", "settings") if key in override and isinstance(declared.get(key), Mapping)]
     merged = {key: {**declared[key], **override[key]} for key in both}
-    replaced = {other for key, other in (("image", "build"), ("build", "image")) if override.get(key)}
+    replaced = {replaced_key for key, replaced_key in (("image", "build"), ("build", "image")) if override.get(key)}
     return {**{key: value for key, value in declared.items() if key not in replaced}, **override, **merged}
 
 

@@ -308,9 +308,9 @@ def _missing_secrets(
     return problems
 
 
-def _unused_secrets(known: frozenset[str], configuration: Configuration, file: SettingsFile) -> list[Problem]:
+def _unused_secrets(used: frozenset[str], configuration: Configuration, file: SettingsFile) -> list[Problem]:
     """Report secrets that nothing refers to: usually a mistyped name, whose real user goes without its secret."""
-    expected = f"one of {', '.join(sorted(known))}"
-    unused = sorted(configuration.secrets - {*known, *StackFile.model_fields})
+    expected = f"one of {', '.join(sorted(used))}"
+    unused = sorted(configuration.secrets - {*used, *StackFile.model_fields})
     remedy = f"Remove it: pulumi config rm {NAMESPACE}"
     return [file.problem([name], "a secret that no setting uses", expected, f"{remedy}{name}") for name in unused]

@@ -122,7 +122,7 @@ class Kit:
         layers = [part.layer for part in parts]
         config = configuration(recipe.runtime, layers, labels, architecture())
         digest = registry.push(image.path, image.tag, config, layers)
-        if all(other.on != name for other in RECIPES.values()):
+        if all(recipe.on != name for recipe in RECIPES.values()):
             shutil.rmtree(parts[-1].tree.parent)  # it is in the registry now, and no other image is built on it
         write_file(self._record(name), digest)
         return digest, f"{carries}, {sum(layer.size for layer in layers) / 1e6:.0f} MB"

@@ -38,7 +38,7 @@ def run(tmp_path: Path, *words: str) -> int:
 def test_every_folder_with_tests_belongs_to_exactly_one_part():
     folders = sorted(path.name for path in TESTS.iterdir() if list(path.glob("test_*.py")))
     assert sorted(folder for part in FOLDERS.values() for folder in part) == folders
-    assert {*FOLDERS, "mutants", "lint"} == set(PARTS)
+    assert {*FOLDERS, "mutants"} == set(PARTS)
 
 
 @pytest.mark.usefixtures("commands")

@@ -31,9 +31,13 @@ def test_fillers_are_found_in_every_kind_of_binding():
     assert sorted(fillers) == ["found", "kept", "one", "said", "shown", "told"]
 
 
-def test_fillers_are_rare_among_the_names_of_the_product():
+ALLOWED = {("ops/doctor/findings.py", "found"), ("runtime/base.py", "done")}
+"""`found` is a key of `doctor --json`; `done` is the event of a job."""
+
+
+def test_no_name_of_the_product_is_a_filler():
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=SOURCE, capture_output=True, text=True, check=True).stdout
     files = [file for file in listed.split() if not file.startswith(("tests/", "demo/", "docs/"))]
     names = [(file, name) for file in files for name in bound_names(ast.parse((SOURCE / file).read_text()))]
-    fillers = [(file, name) for file, name in names if FILLER.fullmatch(name.strip("_").lower())]
-    assert len(fillers) <= 0.005 * len(names), fillers
+    fillers = {(file, name) for file, name in names if FILLER.fullmatch(name.strip("_").lower())}
+    assert fillers == ALLOWED
