@@ -23,7 +23,10 @@ from toolchain.dev_packages import ensure_dev_packages
 PYTHON = sys.executable
 
 FOLDERS = {
-    **{part: (part,) for part in ("live", "products", "images", "backups", "contract", "setup", "alerts", "rules")},
+    **{
+        part: (part,)
+        for part in ("live", "products", "images", "backups", "contract", "setup", "alerts", "rules", "lint")
+    },
     "unit": ("unit", "demo", "dashboards", "kit_grafana", "kit_cloudflared"),
 }
 """Part → folders of tests/ that pytest runs."""
@@ -84,8 +87,12 @@ class PartRunner:
 
     def commands(self, part: str) -> list[list[str]]:
         """Return the commands of a part."""
+        if part == "mutants":
+            return [[PYTHON, "-m", "tests.rules.mutants", *(["--all"] if self.soak else ["--seed", str(self.seed)])]]
         options = [f"--junitxml={self.report(part)}", f"--randomly-seed={self.seed}", "-p", "no:cacheprovider"]
-        folders = [f"tests/{folder}" for folder in FOLDERS.get(part, ())]
+        if self.soak:
+            options += ["-m", ""]
+        folders = [f"tests/{folder}" for folder in FOLDERS[part]]
         if part == "lint":
             packages = sorted({file.parent.name for file in self.work.checkout.glob("*/*.py")} - {"docs", "tests"})
             return [
@@ -96,10 +103,6 @@ class PartRunner:
                 # Names and imports, which the linters above have no rules for.
                 [PYTHON, "-m", "pytest", *options, *folders],
             ]
-        if part == "mutants":
-            return [[PYTHON, "-m", "tests.rules.mutants", *(["--all"] if self.soak else ["--seed", str(self.seed)])]]
-        if self.soak:
-            options += ["-m", ""]
         return [[PYTHON, "-m", "pytest", *options, *folders]]
 
     def report(self, part: str) -> Path:
