@@ -99,4 +99,4 @@ def test_the_engine_refuses_by_the_pack_an_open_secret_alone(dev: Stack, pack: P
     violations = [line.strip() for line in preview.output.splitlines() if "[mandatory]" in line]
     assert len(violations) == 1, preview.output
     assert "no-secret-in-the-open" in violations[0] and "frontend" in violations[0]
-    assert "variable HOOK holds a webhook" in preview.output
+    assert "variable HOOK contains a webhook" in preview.output
