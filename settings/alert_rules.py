@@ -1,4 +1,7 @@
-"""The shipped alert rules: their files, names and thresholds, and the settings that override them."""
+"""The shipped alert rules: their files, names and thresholds, and the settings that override them.
+
+program/rules.py applies the overrides.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Point-in-time recovery of Postgres: base backups and an archive of the write-ahead log, by pgBackRest."""
+"""Point-in-time recovery of Postgres: base backups and an archive of the write-ahead log, by pgBackRest.
+
+postgres.py has the plain archive of the write-ahead log (`wal_retention`), which excludes this one.
+"""
 
 from __future__ import annotations
 
