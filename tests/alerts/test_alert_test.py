@@ -39,7 +39,7 @@ def test_each_receiver_is_told_once_that_it_is_a_test_and_of_its_end(sink, run):
     running = run(receivers)
     result = outcomes(running, receivers)
     assert {name: one.detail.split(" (")[0] for name, one in result.items()} == dict.fromkeys(receivers, "delivered")
-    assert all(one.delivered for one in result.values())
+    assert all(receiver.delivered for receiver in result.values())
     for name in receivers:
         fired, _ended = sink.wait(name, count=2)
         assert "TEST" in fired.text, name

@@ -245,7 +245,7 @@ def test_a_waiver_of_another_service_item_or_environment_lets_nobody_off(given):
 
 def test_a_waiver_that_nothing_needs_is_reported():
     told = waivers_not_needed(seen(), [waiver("5.29", "api", "postgres")], "production")
-    assert [one.found for one in told] == ["5.29: api passes without a waiver"]
+    assert [finding.found for finding in told] == ["5.29: api passes without a waiver"]
     assert waivers_not_needed(tampered("HostConfig.PidsLimit", 0), [waiver("5.29", "api")], "production") == []
     assert waivers_not_needed(seen(), [waiver("5.29", "postgres")], "production") == [], "it does not run here"
     assert waivers_not_needed(seen(), [waiver("2.15", "engine", environments=["development"])], "production") == []

@@ -113,7 +113,7 @@ def test_another_channel_or_mail_server_changes_the_receiver(shop):
 )
 def test_half_of_a_receiver_is_left_out_with_what_is_missing(shop, text, missing):
     answers = shop.take(text)
-    assert all(one.startswith("skipped") and missing in one for one in answers.values())
+    assert all(answer.startswith("skipped") and missing in answer for answer in answers.values())
     assert shop.stack_file.read_text() == STACK
 
 

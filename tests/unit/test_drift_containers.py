@@ -15,7 +15,7 @@ CONFIG, HOST = "Config", "HostConfig"
 
 def findings(found: dict, inputs: dict | None = None, **more) -> dict:
     said = declared(inputs)
-    return {one.field: one for one in resources.container(said, container(said, found, **more))}
+    return {finding.field: finding for finding in resources.container(said, container(said, found, **more))}
 
 
 def test_an_unchanged_container_has_no_finding():
@@ -156,7 +156,7 @@ def test_a_moved_tag_is_repaired_by_nobody():
 def test_a_container_made_again_by_hand_is_recreated():
     said = declared(id="gone")
     found = changed(HOST, "Privileged", to=True)
-    told = {one.field: one.repair for one in resources.recreated_container(said, container(said, found))}
+    told = {finding.field: finding.repair for finding in resources.recreated_container(said, container(said, found))}
     assert told == {"id": Repair.RECREATE, "privileged": Repair.RECREATE}
 
 

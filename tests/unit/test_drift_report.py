@@ -27,7 +27,7 @@ DATA = [*LISTED_LABELS, {"label": "dockyard.volume", "value": "data"}]
 def network(**found):
     said = only({"name": "shop-app-1", "driver": "bridge", "labels": LISTED_LABELS}, kind=NETWORK, id="net-id")
     real = {"Id": "net-id", "Name": "shop-app-1", "Driver": "bridge", "Labels": LABELS, "Internal": False, **found}
-    return {one.field: one for one in resources.network(said, [real])}
+    return {finding.field: finding for finding in resources.network(said, [real])}
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_a_repair_names_what_pulumi_does_not_see_and_its_dependents():
 
 def test_a_replaced_container_is_only_unpaused_first():
     both = [finding(Repair.REPLACE), finding(Repair.RENAME), finding(Repair.UNPAUSE)]
-    assert [one.repair for one in repair.plan(both).in_place] == [Repair.UNPAUSE]
-    assert [one.repair for one in repair.plan(both[1:]).in_place] == [Repair.RENAME, Repair.UNPAUSE]
+    assert [finding.repair for finding in repair.plan(both).in_place] == [Repair.UNPAUSE]
+    assert [finding.repair for finding in repair.plan(both[1:]).in_place] == [Repair.RENAME, Repair.UNPAUSE]
 
 
 def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():

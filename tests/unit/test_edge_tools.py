@@ -141,7 +141,7 @@ class TestTheSettings:
             prometheus: {host: prom.shop.example, basic_auth: prom-people}
         """
         settings = checkout(said, ["prom-people"])
-        front_of = {one.name: one for one in edge_upstreams(settings)}
+        front_of = {upstream.name: upstream for upstream in edge_upstreams(settings)}
         assert {name: front_of[name].routes[0].host for name in HOSTS} == HOSTS
         assert front_of["prometheus"].auth == RouteAuth(basic_auth="prom-people")
         assert front_of["grafana"].auth is None

@@ -195,7 +195,7 @@ def test_every_shipped_stack_keeps_every_rule(stack):
         Resource(made.type, made.name, made.inputs, protect=made.protect, retained=made.retain_on_delete)
         for made in recorded_stack(stack).resources
     ]
-    found = [f"{one.urn}: {rule}: {told}" for one in resources for rule, told in violations(one)]
+    found = [f"{resource.urn}: {rule}: {told}" for resource in resources for rule, told in violations(resource)]
     assert not found, "\n".join(found)
     kinds = {one.type for one in resources}
     assert {CONTAINER, VOLUME} <= kinds
